@@ -1,0 +1,256 @@
+"""steembot-devnode - a Steem node for development and tests, on this machine alone.
+
+SYNOPSIS
+    steembot-devnode --generate SEED [--ops N] [--first NUM] [--genesis-time now|ISO] [OPTION...]
+    steembot-devnode --blocks FILE [OPTION...]
+
+DESCRIPTION
+    Answers JSON-RPC over HTTP as a public Steem node does, about a chain of its own. The chain is
+    either generated from a seed (endless, with correct ids and signatures) or recorded in a file.
+    A block appears every --interval seconds, the last irreversible block follows.
+
+    Once it serves it prints one line to stdout, for a person and for a program that waits for it:
+
+        steembot-devnode: http://127.0.0.1:PORT block FIRST to HEAD
+
+    condenser_api and the old call form: get_config, get_version, get_dynamic_global_properties,
+    get_block, get_block_header, get_ops_in_block. Also database_api, block_api,
+    account_history_api.get_ops_in_block and jsonrpc.get_methods. Batches of up to 50 calls.
+
+TRUST
+    Everybody who reaches the address is answered, without limit of rate. It listens on loopback
+    unless --host says otherwise. It opens no connection, reads only FILE and writes no file. The
+    keys of a generated chain follow from its seed and are worth nothing.
+
+    A recorded file must be one chain; its signatures are not checked.
+
+LIMITS
+    Of a generated chain the newest --keep blocks are held, some 15 kB each at 40 operations a
+    block; older ones are answered like those of a pruned node, as not there. A recorded file is
+    held whole. Requests above 256 KiB get 413. Blocks are generated when somebody asks, some
+    hundreds a second: --ready 20000 takes half a minute before the line above appears.
+
+LOG
+    To stderr: the chain's beginning, with what repeats it, and its end. Errors are one line.
+
+SIGNALS
+    SIGTERM, SIGINT: stop listening, end running requests within a second, exit 0.
+
+EXIT STATUS
+    0 stopped by a signal. 2 wrong use of options. 78 unusable blocks or settings. 71 the address
+    cannot be bound.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from steembot.devnode.chain import IRREVERSIBLE_LAG, KEEP_BLOCKS, SLOT_SECONDS, Chain
+from steembot.devnode.errors import DevNodeError
+from steembot.devnode.generate import OPERATIONS_PER_BLOCK, GeneratedBlocks, genesis_for
+from steembot.devnode.recorded import RecordedBlocks
+from steembot.devnode.server import DevNode
+
+READY_GENERATED = 30
+READY_RECORDED = 1
+
+log = logging.getLogger("steembot-devnode")
+
+
+def _genesis_seconds(ctx: click.Context, param: click.Parameter, text: str) -> int | None:
+    """Return None for `now`, else seconds since 1970, rounded down to a slot."""
+    if text == "now":
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is neither 'now' nor a time like 2020-01-01T00:00:00", ctx, param
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = int(moment.timestamp())
+    if not 0 <= seconds < 1 << 32:
+        raise click.BadParameter(
+            f"{text!r} is not in 1970 to 2106, which is all that a block can hold", ctx, param
+        )
+    return seconds - seconds % SLOT_SECONDS
+
+
+@click.command(help="A Steem node for development and tests, on this machine alone.")
+@click.option(
+    "--blocks", type=click.Path(path_type=Path), help="Serve recorded blocks: JSON lines."
+)
+@click.option("--generate", metavar="SEED", help="Serve an endless chain made from this seed.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 (default) takes a free one."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0),
+    default=SLOT_SECONDS,
+    show_default=True,
+    help="Seconds a block; 0: the whole file at once.",
+)
+@click.option(
+    "--ready",
+    type=click.IntRange(min=1),
+    help="Blocks that exist at start. "
+    f"[default: {READY_GENERATED} generated, {READY_RECORDED} recorded]",
+)
+@click.option(
+    "--irreversible-lag",
+    type=click.IntRange(min=0),
+    default=IRREVERSIBLE_LAG,
+    show_default=True,
+    help="Blocks from the last irreversible one to the head.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(min=0),
+    default=0,
+    show_default=True,
+    help="Milliseconds added to every HTTP request.",
+)
+@click.option(
+    "--first",
+    type=click.IntRange(1, 0xFFFF_FFFF),
+    default=1,
+    show_default=True,
+    help="Number of a generated chain's first block.",
+)
+@click.option(
+    "--genesis-time",
+    callback=_genesis_seconds,
+    metavar="now|ISO",
+    default="now",
+    show_default=True,
+    help="Time of a generated chain's first block (UTC); now: such that the head is stamped now.",
+)
+@click.option(
+    "--ops",
+    type=click.IntRange(min=0),
+    default=OPERATIONS_PER_BLOCK,
+    show_default=True,
+    help="Operations in a generated block, on average.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=KEEP_BLOCKS,
+    show_default=True,
+    help="Newest blocks of a generated chain that are held.",
+)
+def main(
+    *,
+    blocks: Path | None,
+    generate: str | None,
+    host: str,
+    port: int,
+    interval: float,
+    ready: int | None,
+    irreversible_lag: int,
+    latency: float,
+    first: int,
+    genesis_time: int | None,
+    ops: int,
+    keep: int,
+) -> None:
+    """Run the node until a signal ends it."""
+    logging.basicConfig(stream=sys.stderr, format="steembot-devnode: %(message)s", level="INFO")
+    if (blocks is None) == (generate is None):
+        raise click.UsageError("give either --blocks FILE or --generate SEED")
+    try:
+        if blocks is not None:
+            recorded = RecordedBlocks(blocks)
+            log.info("%d recorded blocks from %s", len(recorded), blocks)
+            chain = Chain(
+                recorded,
+                start=time.monotonic(),
+                ready=ready or READY_RECORDED,
+                interval_s=interval,
+                irreversible_lag=irreversible_lag,
+                keep=None,
+            )
+        else:
+            assert generate is not None  # noqa: S101 - checked above; for mypy
+            chain = _generated(
+                generate,
+                genesis_time=genesis_time,
+                first=first,
+                ops=ops,
+                ready=ready or READY_GENERATED,
+                interval=interval,
+                irreversible_lag=irreversible_lag,
+                keep=keep,
+            )
+        asyncio.run(_serve(DevNode(chain, host=host, port=port, latency_s=latency / 1000)))
+    except DevNodeError as error:
+        log.error("%s", error)  # noqa: TRY400 - one line for a person, not a traceback
+        sys.exit(os.EX_CONFIG)
+    except OSError as error:
+        log.error("cannot listen on %s port %d: %s", host, port, error.strerror)  # noqa: TRY400
+        sys.exit(os.EX_OSERR)
+
+
+def _generated(
+    seed: str,
+    *,
+    genesis_time: int | None,
+    first: int,
+    ops: int,
+    ready: int,
+    interval: float,
+    irreversible_lag: int,
+    keep: int,
+) -> Chain:
+    if not interval:
+        raise click.UsageError("--interval 0 needs --blocks: a generated chain has no end")
+    start, wall = time.monotonic(), time.time()
+    if genesis_time is None:
+        genesis_time = genesis_for(seed, first, ready, int(wall))
+        if interval == SLOT_SECONDS:
+            # The next block appears at the second it is stamped with, as on the real chain.
+            start -= wall % SLOT_SECONDS
+    log.info(
+        "generated chain: --generate %s --first %d --genesis-time %s --ops %d",
+        seed,
+        first,
+        datetime.fromtimestamp(genesis_time, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        ops,
+    )
+    source = GeneratedBlocks(seed, genesis_time=genesis_time, first_num=first, operations=ops)
+    return Chain(
+        source,
+        start=start,
+        ready=ready,
+        interval_s=interval,
+        irreversible_lag=irreversible_lag,
+        keep=keep,
+    )
+
+
+async def _serve(node: DevNode) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with node:
+        chain = node.chain
+        click.echo(
+            f"steembot-devnode: {node.url} block {chain.oldest_num} to {chain.head.num}"
+        )  # click flushes
+        await stop.wait()
+    log.info("stopped at block %d after %d requests", node.chain.head.num, node.requests)
+
+
+if __name__ == "__main__":
+    main()
