@@ -1,0 +1,1 @@
+"""Bots on the Steem blockchain as small processes that heal themselves."""

@@ -1,0 +1,7 @@
+"""What a bot's author imports: :class:`Bot` and, for type hints, :class:`Context`."""
+
+from steembot.bot.bot import Bot
+from steembot.bot.context import Context
+from steembot.operation import Operation
+
+__all__ = ["Bot", "Context", "Operation"]

@@ -1,0 +1,50 @@
+"""steembot-bot - run one bot's handlers on the feed.
+
+SYNOPSIS
+    steembot-bot [--help | --version]
+
+DESCRIPTION
+    Connects to the broadcaster's socket, asks for just the operation types that the bot's
+    handlers want, and calls the handlers, one operation after the other in chain order. The
+    position behind each operation is on disk together with what the handler stored, so after
+    any end of the process the bot goes on exactly where it was.
+
+TRUST
+    The broadcaster is believed. The handlers are the administrator's own code; what they raise
+    ends neither the bot nor the operation, which is tried again and then kept as a dead letter.
+
+SIGNALS
+    SIGTERM, SIGINT   finish the operation in hand, then end
+    SIGHUP            read the log level anew
+
+LOG
+    What the handlers log. Connected and disconnected, once each. Failures of handlers.
+
+LIMITS
+    Reaches the broadcaster's socket and nothing else.
+
+SETTINGS (environment, or .env in the working directory)
+    STEEMBOT_HANDLERS, STEEMBOT_BOT_NAME, STEEMBOT_MODE, STEEMBOT_START, STEEMBOT_SOCKET,
+    STEEMBOT_STATE_DIR, STEEMBOT_CHAIN, STEEMBOT_LOG_LEVEL: see the README.
+
+EXIT STATUS
+    0 after SIGTERM or SIGINT, 78 for settings, handlers or permissions that can't be used,
+    1 otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from steembot import service
+from steembot.bot.process import BotProcess
+
+
+def main() -> int:
+    """Run the bot and return its exit status."""
+    service.check_version_flag("bot", sys.argv[1:], __doc__ or "")
+    return service.run("bot", lambda: BotProcess().run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""From ``STEEMBOT_HANDLERS`` to the bot that the module holds."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from steembot.bot.bot import Bot
+from steembot.errors import HandlersError
+
+
+def load_bot(handlers: str) -> Bot:
+    """Import a module by name, or a file by its absolute path, and return the bot in it.
+
+    Raises :class:`~steembot.errors.HandlersError`; its cause is what the module's own code raised.
+    """
+    try:
+        module = _import(handlers)
+    except Exception as error:
+        raise HandlersError(
+            f"STEEMBOT_HANDLERS={handlers!r}: the module does not import; name one that does"
+        ) from error
+    bots = {id(value): value for value in vars(module).values() if isinstance(value, Bot)}
+    if len(bots) != 1:
+        raise HandlersError(
+            f"STEEMBOT_HANDLERS={handlers!r}: the module holds {len(bots)} bots; "
+            "one is wanted, made at its top level: bot = Bot()"
+        )
+    (bot,) = bots.values()
+    if not bot.types:
+        raise HandlersError(
+            f"STEEMBOT_HANDLERS={handlers!r}: the bot handles nothing; "
+            'give it a function with @bot.on("comment")'
+        )
+    return bot
+
+
+def _import(handlers: str) -> ModuleType:
+    if not handlers.startswith("/"):
+        # A person in a terminal expects a module beside them to be found.
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
+        return importlib.import_module(handlers)
+    path = Path(handlers)
+    spec = importlib.util.spec_from_file_location(f"steembot_handlers_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,160 @@
+"""The bot's wiring: the feed's events in, the runner's calls out, until a signal."""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+
+from steembot import service, settings
+from steembot.bot.loading import load_bot
+from steembot.bot.runner import Runner, Stopped
+from steembot.bot.state import BotState
+from steembot.errors import SettingsError, StateError
+from steembot.feed import wire
+from steembot.feed.client import Connected, Disconnected, Event, FeedClient, Refused
+from steembot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REPEAT_S = 60.0
+"""How often a trouble that lasts is said again."""
+
+TURN_S = 1.0
+"""The longest wait for an event, and so how often an idle bot feeds the watchdog."""
+
+
+class BotProcess:
+    """Runs the bot named by the settings until a signal ends it."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+        self._connected = False
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
+        given = settings.load()
+        service.set_up_logging("bot", given.log_level)
+        bot = load_bot(given.handlers)
+        path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")
+        with (
+            service.Service() as daemon,
+            BotState(path, chain=given.chain) as state,
+            FeedClient(
+                given.socket,
+                name=given.bot_name,
+                types=bot.types,
+                mode=given.mode,
+                after=lambda: _after(state, given),
+            ) as client,
+        ):
+            client.wake_by(daemon.fileno())
+            runner = Runner(bot, state, pause=lambda s: _pause(daemon, s), alive=daemon.alive)
+            daemon.ready(f"waiting for the broadcaster at {given.socket}")
+            try:
+                self._serve(daemon, client, runner, state, given)
+            except Stopped:
+                pass
+            finally:
+                daemon.bye()
+        log.info("stopped")
+
+    def _serve(
+        self,
+        daemon: service.Service,
+        client: FeedClient,
+        runner: Runner,
+        state: BotState,
+        given: Settings,
+    ) -> None:
+        words_due = 0.0
+        while not daemon.stopping:
+            event = client.receive(min(TURN_S, runner.run_timers()))
+            if event is None:
+                daemon.drain()
+                daemon.alive()
+                if not client.connected:
+                    self._say("waiting", f"still waiting for the broadcaster at {given.socket}")
+            else:
+                self._take(event, runner, state, given)
+            if daemon.reload_wanted:
+                _reload(daemon)
+            now = time.monotonic()
+            if now >= words_due:
+                words_due = now + TURN_S
+                daemon.status(_words(state, connected=client.connected))
+
+    def _take(self, event: Event, runner: Runner, state: BotState, given: Settings) -> None:
+        match event:
+            case wire.BlockMessage():
+                runner.on_block(event)
+            case wire.Progress():
+                runner.on_progress(event)
+            case wire.Undo():
+                runner.on_undo(event)
+            case wire.Heartbeat():
+                if event.head is not None:
+                    runner.announce(event.head.num, event.irreversible)
+            case Connected():
+                self._connect(event.subscribed, state, given)
+            case Disconnected():
+                self._said["waiting"] = time.monotonic()
+                log.warning("disconnected from the broadcaster: %s", event.reason)
+            case Refused():
+                self._say(f"refused {event.code}", f"the broadcaster refused: {event.text}")
+
+    def _connect(self, subscribed: wire.Subscribed, state: BotState, given: Settings) -> None:
+        if subscribed.chain != given.chain:
+            raise StateError(
+                f"the broadcaster follows the chain {subscribed.chain!r}, and STEEMBOT_CHAIN is "
+                f"{given.chain!r}; set both processes to the same one"
+            )
+        self._said.clear()
+        self._said["waiting"] = time.monotonic()
+        if state.position is None and subscribed.after is not None:
+            state.finish(subscribed.after)  # "the head" is from now on a place on the chain
+        log.info("connected to the broadcaster at %s", given.socket)
+
+    def _say(self, what: str, words: str) -> None:
+        """Log a trouble that may last: at once, then once a minute."""
+        now = time.monotonic()
+        if now - self._said.get(what, float("-inf")) >= REPEAT_S:
+            self._said[what] = now
+            log.warning("%s", words)
+
+
+def _after(state: BotState, given: Settings) -> str:
+    if state.position is not None:
+        return str(state.position)
+    return "head" if given.start is None else str(given.start - 1)
+
+
+def _pause(daemon: service.Service, seconds: float) -> None:
+    """Wait, with the watchdog fed and signals heard."""
+    deadline = time.monotonic() + seconds
+    while not daemon.stopping:
+        wait_s = deadline - time.monotonic()
+        if wait_s <= 0:
+            return
+        select.select([daemon.fileno()], [], [], min(wait_s, TURN_S))
+        daemon.drain()
+        daemon.alive()
+    raise Stopped
+
+
+def _reload(daemon: service.Service) -> None:
+    daemon.reloading()
+    try:
+        given = settings.load()
+    except SettingsError as error:
+        log.error("settings kept as they were: %s", error)  # noqa: TRY400
+    else:
+        service.set_up_logging("bot", given.log_level)
+        log.info("settings read again: log level %s", given.log_level)
+    daemon.ready("settings read again")
+
+
+def _words(state: BotState, *, connected: bool) -> str:
+    position = state.position
+    place = "no operation yet" if position is None else f"block {position.block_num:,}"
+    return f"{place}, {'connected' if connected else 'waiting for the broadcaster'}"

@@ -1,0 +1,310 @@
+"""What a bot keeps: its position, its key/value state, the attempt under way, dead letters.
+
+One SQLite file. Whatever belongs together is one transaction: the state that a handler left and
+the position behind its operation become durable together or not at all. Before a handler runs,
+the attempt is on disk, so that an operation which kills the process is known after the restart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+
+from steembot.errors import StateError
+from steembot.operation import Cursor, Operation
+
+APPLICATION_ID = 0x53424254  # "SBBT": marks the file as ours (sqlite.org, PRAGMA application_id)
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+CREATE TABLE progress (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    position TEXT,
+    attempt TEXT,
+    deaths INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO progress (only_row) VALUES (1);
+CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY,
+    cursor TEXT NOT NULL,
+    undo INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    error TEXT NOT NULL,
+    parked_at INTEGER NOT NULL
+) STRICT;
+"""
+
+_DELETED: Any = object()
+_encode = msgspec.json.Encoder().encode
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """An operation set aside.
+
+    ``error`` is a traceback or a sentence, ``parked_at`` in seconds since 1970.
+    """
+
+    id: int
+    cursor: str
+    undo: bool
+    type: str
+    operation: str
+    error: str
+    parked_at: int
+
+
+class KeyValue(MutableMapping[str, Any]):
+    """A bot's own persistent mapping: text keys, JSON values.
+
+    Changes are kept aside until the runner commits or drops them. A value is a copy: to change a
+    list, assign it again.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._changed: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._changed:
+            text = self._changed[key]
+            if text is _DELETED:
+                raise KeyError(key)
+        else:
+            row = self._connection.execute(
+                "SELECT value FROM state WHERE key = ?", (key,)
+            ).fetchone()
+            if row is None:
+                raise KeyError(key)
+            text = row[0]
+        return msgspec.json.decode(text)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"the key {key!r} is no text; a bot's state has text keys")
+        self._changed[key] = _encode(value).decode()
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._changed[key] = _DELETED
+
+    def __contains__(self, key: object) -> bool:
+        if key in self._changed:
+            return self._changed[str(key)] is not _DELETED
+        query = "SELECT 1 FROM state WHERE key = ?"
+        return self._connection.execute(query, (key,)).fetchone() is not None
+
+    def __iter__(self) -> Iterator[str]:
+        for (key,) in self._connection.execute("SELECT key FROM state ORDER BY key").fetchall():
+            if key not in self._changed:
+                yield key
+        yield from [key for key, text in self._changed.items() if text is not _DELETED]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def write(self) -> None:
+        """Write the changes within the transaction that the caller began."""
+        for key, text in self._changed.items():
+            if text is _DELETED:
+                self._connection.execute("DELETE FROM state WHERE key = ?", (key,))
+            else:
+                self._connection.execute(
+                    "INSERT INTO state VALUES (?, ?) "
+                    "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                    (key, text),
+                )
+
+    def drop(self) -> None:
+        """Forget the changes."""
+        self._changed.clear()
+
+
+class BotState:
+    """One bot's file. ``chain`` names the blockchain that its position is on."""
+
+    def __init__(self, path: Path, *, chain: str) -> None:
+        self._path = path
+        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+        self._position: str | None = None
+        self._attempt: str | None = None
+        self._deaths = 0
+        self._begun_here: str | None = None
+        try:
+            self._open(chain)
+        except BaseException:
+            self._connection.close()
+            raise
+        self.values = KeyValue(self._connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @property
+    def position(self) -> Cursor | None:
+        """Behind which operation the bot stands; ``None`` before its first one."""
+        return None if self._position is None else Cursor.parse(self._position)
+
+    def begin(self, attempt: str) -> int:
+        """Record that a handler is about to run. Returns how often the process died of it before.
+
+        ``attempt`` names the operation (and whether it is being undone). The count is of starts
+        that were followed by no :meth:`finish`, :meth:`park` or :meth:`abandon`.
+        """
+        if attempt == self._attempt:
+            deaths = self._deaths
+            self._deaths += 1
+            self._save_progress()
+            return deaths
+        self._attempt, self._deaths = attempt, 1
+        self._save_progress()
+        return 0
+
+    def is_begun(self, attempt: str) -> bool:
+        """Whether this process recorded the attempt already, by ``then`` of :meth:`finish`."""
+        return self._begun_here == attempt
+
+    def finish(self, position: Cursor, then: str | None = None) -> None:
+        """Commit a handler's state and the position behind its operation, in one transaction.
+
+        ``then`` is the attempt that follows at once: recording it here saves a transaction.
+        """
+        self._position = str(position)
+        self._begun_here = then
+        self._attempt, self._deaths = then, 1 if then else 0
+        with self._transaction():
+            self.values.write()
+            self._write_progress()
+        self.values.drop()
+
+    def abandon(self) -> None:
+        """Take the attempt back: the process ends on purpose, not because of the operation."""
+        self.values.drop()
+        self._deaths = max(0, self._deaths - 1)
+        if self._deaths == 0:
+            self._attempt = None
+        self._begun_here = None
+        self._save_progress()
+
+    def park(self, operation: Operation, error: str, position: Cursor, *, undo: bool) -> None:
+        """Set an operation aside as a dead letter and go on behind it."""
+        self.values.drop()
+        self._position = str(position)
+        self._attempt, self._deaths, self._begun_here = None, 0, None
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO dead_letter (cursor, undo, type, operation, error, parked_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    str(operation.cursor),
+                    int(undo),
+                    operation.type,
+                    _encode(operation).decode(),
+                    error,
+                    int(time.time()),
+                ),
+            )
+            self._write_progress()
+
+    def commit_values(self) -> None:
+        """Commit the state alone, for work that belongs to no operation."""
+        with self._transaction():
+            self.values.write()
+        self.values.drop()
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """All dead letters, oldest first."""
+        rows = self._connection.execute(
+            "SELECT id, cursor, undo, type, operation, error, parked_at "
+            "FROM dead_letter ORDER BY id"
+        )
+        return [
+            DeadLetter(number, cursor, bool(undo), kind, operation, error, parked_at)
+            for number, cursor, undo, kind, operation, error, parked_at in rows
+        ]
+
+    def drop_dead_letter_at(self, cursor: Cursor) -> bool:
+        """Remove the dead letter of an operation that a fork undid, and say if there was one."""
+        query = "DELETE FROM dead_letter WHERE cursor = ? AND undo = 0"
+        return self._connection.execute(query, (str(cursor),)).rowcount > 0
+
+    # ---- the file
+
+    def _open(self, chain: str) -> None:
+        connection = self._connection
+        try:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if tables == 0:
+                connection.executescript(
+                    f"PRAGMA application_id = {APPLICATION_ID}; BEGIN; {_SCHEMA}"
+                    f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
+                connection.execute("INSERT INTO meta VALUES ('chain', ?)", (chain,))
+            elif application_id != APPLICATION_ID:
+                raise StateError(f"{self._path} is a database of another program; move it away")
+            elif version != SCHEMA_VERSION:
+                raise StateError(
+                    f"{self._path} has schema version {version}, and this program knows "
+                    f"{SCHEMA_VERSION}; install the steembot that wrote it, or a newer one"
+                )
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Survives every crash of the process. A power cut may take the last commits, state
+            # and position alike, and their operations come again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA cache_size = -1024")  # KiB
+            connection.execute("PRAGMA journal_size_limit = 4194304")
+            self._load(chain)
+        except sqlite3.DatabaseError as error:
+            raise StateError(
+                f"the bot's state {self._path} cannot be read: {error}; restore it from a backup, "
+                "or move it away to begin anew"
+            ) from error
+
+    def _load(self, chain: str) -> None:
+        (known,) = self._connection.execute(
+            "SELECT value FROM meta WHERE name = 'chain'"
+        ).fetchone()
+        if known != chain:
+            raise StateError(
+                f"{self._path} belongs to a bot on the chain {known!r}, and STEEMBOT_CHAIN is "
+                f"{chain!r}; give the bot on the other chain another STEEMBOT_BOT_NAME"
+            )
+        row = self._connection.execute("SELECT position, attempt, deaths FROM progress").fetchone()
+        self._position, self._attempt, self._deaths = row
+
+    def _save_progress(self) -> None:
+        with self._transaction():
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        self._connection.execute(
+            "UPDATE progress SET position = ?, attempt = ?, deaths = ?",
+            (self._position, self._attempt, self._deaths),
+        )
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._connection)
+
+
+class _Transaction:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -1,0 +1,1 @@
+"""The broadcaster: follow the chain, serve it as a feed."""

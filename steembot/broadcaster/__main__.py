@@ -1,0 +1,55 @@
+"""steembot-broadcaster - follow the chain, serve it as a feed.
+
+SYNOPSIS
+    steembot-broadcaster [--help | --version]
+
+DESCRIPTION
+    Follows a Steem blockchain over HTTP(S) and passes every operation on, by type, to local
+    clients over one AF_UNIX socket. Keeps the recent blocks in a block log, so that a client
+    that was away goes on where it was.
+
+TRUST
+    Nodes are believed block by block: each must join the one before it. Clients are not
+    believed: whoever sends what is no message is dropped, and nobody else notices. Who may
+    connect is decided by the permissions of the socket.
+
+SOCKET
+    Under systemd the socket is steembot-broadcaster.socket's, passed on as LISTEN_FDS under the
+    name "broadcaster"; without it the process refuses to start. In a terminal the process binds
+    STEEMBOT_SOCKET itself, unless another process serves that path.
+
+SIGNALS
+    SIGTERM, SIGINT   end within a second
+    SIGHUP            read the log level anew
+
+LOG
+    Clients that subscribe and leave, and why. A node that fails, once, and its return. A fork.
+    A trouble that lasts, once a minute.
+
+LIMITS
+    256 clients, 1000 blocks of credit each. Messages from clients: 64 KiB.
+
+SETTINGS (environment, or .env in the working directory)
+    STEEMBOT_CHAIN, STEEMBOT_NODES, STEEMBOT_START, STEEMBOT_SOCKET, STEEMBOT_STATE_DIR,
+    STEEMBOT_LOG_BLOCKS, STEEMBOT_VIRTUAL_OPS, STEEMBOT_LOG_LEVEL: see the README.
+
+EXIT STATUS
+    0 after SIGTERM or SIGINT, 78 for a setting or socket that can't be used, 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from steembot import service
+from steembot.broadcaster.broadcaster import Broadcaster
+
+
+def main() -> int:
+    """Run the broadcaster and return its exit status."""
+    service.check_version_flag("broadcaster", sys.argv[1:], __doc__ or "")
+    return service.run("broadcaster", lambda: Broadcaster().run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

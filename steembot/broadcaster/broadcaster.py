@@ -1,0 +1,153 @@
+"""The broadcaster's wiring: one thread follows the chain, the main thread serves the feed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+
+import zmq
+
+from steembot import service, settings
+from steembot.broadcaster.block_log import BlockLog
+from steembot.chain.follower import Change
+from steembot.chain.node import Node
+from steembot.chain.stream import ChainStream
+from steembot.errors import SettingsError
+from steembot.feed.server import FeedServer
+from steembot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOG_FILE = "block-log.sqlite3"
+
+STUCK_S = 30.0
+"""A chain thread that finished no request for so long does not feed the watchdog any more."""
+
+
+class Broadcaster:
+    """Follows the chain named by the settings and serves it until a signal ends it."""
+
+    def __init__(self) -> None:
+        self._changed = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
+        given = settings.load()
+        service.set_up_logging("broadcaster", given.log_level)
+        listener = service.inherited_socket("broadcaster")
+        path = service.state_file(given.state_dir, LOG_FILE)
+        with (
+            service.Service() as daemon,
+            BlockLog(path, chain=given.chain, keep_blocks=given.log_blocks) as block_log,
+        ):
+            block_log.first_wanted = given.start
+            stream = self._stream(given, block_log)
+            with FeedServer(
+                block_log,
+                chain=given.chain,
+                path=given.socket,
+                listener=listener,
+                words=lambda: self._words(block_log, stream, None),
+                head_timestamp=lambda: block_log.head_timestamp,
+            ) as server:
+                follower = threading.Thread(target=self._follow, args=(stream,), name="chain")
+                follower.start()
+                try:
+                    self._serve(daemon, server, block_log, stream)
+                finally:
+                    daemon.bye()
+                    stream.stop()
+                    follower.join(2)
+        if self._failure is not None:
+            raise self._failure
+        log.info("stopped")
+
+    def _stream(self, given: Settings, block_log: BlockLog) -> ChainStream:
+        def apply(change: Change, irreversible: int) -> None:
+            block_log.apply(change, irreversible)
+            os.eventfd_write(self._changed, 1)
+
+        head = block_log.head
+        if head is not None:
+            log.info("going on after block %s of the block log", head)
+        elif given.start is not None:
+            log.info("beginning with block %d", given.start)
+        return ChainStream(
+            [Node(url) for url in given.nodes],
+            tip=head,
+            irreversible=block_log.irreversible,
+            start=given.start,
+            id_at=block_log.id_at,
+            apply=apply,
+        )
+
+    def _follow(self, stream: ChainStream) -> None:
+        """Run the chain's thread; its unexpected end is the process's end."""
+        try:
+            stream.run()
+        except BaseException as error:  # noqa: BLE001 (raised again in the main thread)
+            self._failure = error
+            os.eventfd_write(self._changed, 1)
+
+    def _serve(
+        self,
+        daemon: service.Service,
+        server: FeedServer,
+        block_log: BlockLog,
+        stream: ChainStream,
+    ) -> None:
+        poller = zmq.Poller()
+        server.register(poller)
+        poller.register(daemon.fileno(), zmq.POLLIN)
+        poller.register(self._changed, zmq.POLLIN)
+        daemon.ready("serving; no block yet")
+        patience_s = service.watchdog_interval_s() or STUCK_S
+        words_due = 0.0
+        while not daemon.stopping and self._failure is None:
+            now = time.monotonic()
+            wait_s = server.turn(now)
+            if now >= words_due:
+                words_due = now + 1.0
+                daemon.status(self._words(block_log, stream, server.clients))
+                if now - stream.situation.attempted < max(patience_s, STUCK_S):
+                    daemon.alive()
+            ready = dict(poller.poll(int(min(wait_s, max(0.0, words_due - now)) * 1000)))
+            if self._changed in ready:
+                os.eventfd_read(self._changed)
+            if daemon.fileno() in ready:
+                daemon.drain()
+            if daemon.reload_wanted:
+                self._reload(daemon, self._words(block_log, stream, server.clients))
+
+    @staticmethod
+    def _reload(daemon: service.Service, words: str) -> None:
+        daemon.reloading()
+        try:
+            given = settings.load()
+        except SettingsError as error:
+            log.error("settings kept as they were: %s", error)  # noqa: TRY400
+        else:
+            service.set_up_logging("broadcaster", given.log_level)
+            log.info("settings read again: log level %s", given.log_level)
+        daemon.ready(words)
+
+    @staticmethod
+    def _words(block_log: BlockLog, stream: ChainStream, clients: int | None) -> str:
+        situation = stream.situation
+        head = block_log.head
+        words = ["no block yet" if head is None else f"block {head.num:,}"]
+        if head is not None:
+            if situation.behind > 1:
+                words.append(f"{situation.behind:,} blocks behind")
+            else:
+                words.append(f"{max(0, int(time.time()) - block_log.head_timestamp):,} s behind")
+        if clients is not None:
+            words.append(f"{clients} client{'' if clients == 1 else 's'}")
+        if situation.trouble:
+            words.append(situation.trouble)
+        elif situation.node:
+            words.append(f"node {situation.node.split('://', 1)[-1]}")
+        return ", ".join(words)

@@ -1,0 +1,320 @@
+"""One node, over beem. The only module of this package that imports beem.
+
+beem carries the requests; what comes back is decoded here, because beem parses every body, tells
+errors apart by searching the text for "500", and counts its retries over the process's life.
+Nothing is retried here: one call, one answer or one :class:`~steembot.errors.NodeError`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from calendar import timegm
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import requests
+from beemapi.exceptions import UnauthorizedError
+from beemapi.noderpc import NodeRPC
+
+from steembot.errors import (
+    NodeAnswerError,
+    NodeError,
+    NodeRpcError,
+    NodeStatusError,
+    NodeTimeoutError,
+    NodeUnreachableError,
+)
+from steembot.operation import Block, RawOperation
+
+MAX_BATCH = 50
+"""Calls in one batch; jussi refuses more with error 1600 (steemit/jussi, JsonRpcBatchSizeError)."""
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+"""Of one HTTP answer: 50 blocks of 2 MiB, twice over. Above it the node is not to be believed."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where a node says that its chain ends. ``timestamp`` is in seconds since 1970, UTC."""
+
+    num: int
+    id: str
+    timestamp: int
+    irreversible: int
+
+
+class _Properties(msgspec.Struct):
+    head_block_number: int
+    head_block_id: str
+    time: str
+    last_irreversible_block_num: int
+
+
+class _Transaction(msgspec.Struct):
+    operations: list[tuple[str, msgspec.Raw]]
+
+
+class _Block(msgspec.Struct):
+    previous: str
+    timestamp: str
+    block_id: str
+    transactions: list[_Transaction]
+    transaction_ids: list[str]
+
+
+class _RpcError(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+
+
+class _PropertiesReply(msgspec.Struct):
+    id: int | None = None
+    result: _Properties | None = None
+    error: _RpcError | None = None
+
+
+class _BlockReply(msgspec.Struct):
+    id: int | None = None
+    result: _Block | None = None
+    error: _RpcError | None = None
+
+
+class _RawReply(msgspec.Struct):
+    id: int | None = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: _RpcError | None = None
+
+
+_decode_properties = msgspec.json.Decoder(_PropertiesReply).decode
+_decode_blocks = msgspec.json.Decoder(list[_BlockReply]).decode
+_decode_block = msgspec.json.Decoder(_Block | None).decode
+_decode_raw = msgspec.json.Decoder(list[_RawReply]).decode
+_decode_error = msgspec.json.Decoder(_RawReply).decode
+_decode_head = msgspec.json.Decoder(_Properties).decode
+_decode_config = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
+    """beem's connection to one node, with an end to the time that one request may take."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        super().__init__(url, num_retries=0, num_retries_call=0, disable_chain_detection=True)
+        self._timeout_s = timeout_s
+        # beem shares one session between all of its connections; threads must not.
+        self.session = requests.Session()
+        self.session.trust_env = True
+
+    def request_send(self, payload: bytes) -> requests.Response:
+        """POST and read the whole answer before the deadline.
+
+        requests' own timeout begins anew with every byte, so a node that sends one byte a second
+        would never run into it.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        response: requests.Response = self.session.post(
+            self.url,
+            data=payload,
+            headers=self.headers,
+            timeout=(min(self._timeout_s, 10.0), self._timeout_s),
+            stream=True,
+            allow_redirects=False,
+        )
+        try:
+            response._content = b"".join(_until(deadline, response))  # noqa: SLF001 (as .content does)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+
+def _until(deadline: float, response: requests.Response) -> Iterator[bytes]:
+    size = 0
+    for chunk in response.iter_content(256 * 1024):
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise requests.exceptions.ContentDecodingError(
+                f"an answer of more than {MAX_ANSWER_BYTES} bytes"
+            )
+        if time.monotonic() > deadline:
+            raise requests.exceptions.ReadTimeout("the answer trickles in too slowly")
+        yield chunk
+
+
+class Node:
+    """One Steem node. May be used by several threads; each has a connection of its own."""
+
+    def __init__(self, url: str, timeout_s: float = 15.0) -> None:
+        self.url = url
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+
+    def __str__(self) -> str:
+        return self.url
+
+    def head(self) -> Head:
+        """Ask where the chain ends. Raises :class:`~steembot.errors.NodeError`."""
+        reply = self._decode(_decode_properties, self._post(_PROPERTIES))
+        if reply.error is not None:
+            raise NodeRpcError(self.url, reply.error.code, reply.error.message)
+        if reply.result is None:
+            raise NodeAnswerError(self.url, "no properties in the answer to where the head is")
+        return self._head(reply.result)
+
+    def blocks(self, nums: Sequence[int]) -> list[Block | None]:
+        """Fetch blocks by number, in that order; ``None`` where the node has no such block yet.
+
+        At most :data:`MAX_BATCH` at a time. Raises :class:`~steembot.errors.NodeError`.
+        """
+        body = self._post(_batch(_block_call(num) for num in nums))
+        replies = self._decode_batch(_decode_blocks, body, nums)
+        return [
+            None if reply.result is None else self._block(num, reply.result)
+            for num, reply in zip(nums, replies, strict=True)
+        ]
+
+    def poll(self, num: int) -> tuple[Head, Block | None]:
+        """Ask for the head and, in the same request, for one block that may not be there yet."""
+        nums = [0, num]
+        body = self._post(b"[" + _PROPERTIES + b"," + _block_call(num) + b"]")
+        properties, block = self._decode_batch(_decode_raw, body, nums)
+        decoded = self._decode(_decode_block, block.result)
+        head = self._head(self._decode(_decode_head, properties.result))
+        return head, None if decoded is None else self._block(num, decoded)
+
+    def config(self) -> dict[str, Any]:
+        """Ask for the chain's constants, the chain id among them."""
+        body = self._post(_batch([_call(0, b"condenser_api.get_config", b"[]")]))
+        (reply,) = self._decode_batch(_decode_raw, body, [0])
+        config: dict[str, Any] = self._decode(_decode_config, reply.result)
+        return config
+
+    def _post(self, payload: bytes) -> bytes:
+        rpc: _Rpc | None = getattr(self._local, "rpc", None)
+        if rpc is None:
+            rpc = self._local.rpc = _Rpc(self.url, self._timeout_s)
+        try:
+            response = rpc.request_send(payload)
+        except requests.exceptions.Timeout as error:
+            raise NodeTimeoutError(
+                self.url, f"no whole answer within {self._timeout_s:g} s"
+            ) from error
+        except requests.exceptions.SSLError as error:
+            raise NodeUnreachableError(self.url, f"TLS failed: {_root(error)}") from error
+        except requests.exceptions.RequestException as error:
+            raise NodeUnreachableError(self.url, _root(error)) from error
+        except UnauthorizedError as error:
+            raise NodeStatusError(self.url, 401, "Unauthorized") from error
+        if response.status_code != requests.codes.ok:
+            raise NodeStatusError(self.url, response.status_code, response.reason or "")
+        content: bytes = response.content
+        return content
+
+    def _decode(self, decode: Any, body: bytes | msgspec.Raw) -> Any:
+        try:
+            return decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            start = bytes(body[:60]).decode("utf-8", "replace")
+            raise NodeAnswerError(
+                self.url, f"not the answer asked for ({error}): {start!r}"
+            ) from error
+
+    def _decode_batch(self, decode: Any, body: bytes, ids: Sequence[int]) -> list[Any]:
+        """Decode the answers of a batch into the order of ``ids``."""
+        if body.lstrip()[:1] != b"[":
+            # One bad call, or a refused batch, turns the whole answer into one error object.
+            single = self._decode(_decode_error, body)
+            if single.error is None:
+                raise NodeAnswerError(self.url, "one answer to a batch of calls")
+            raise NodeRpcError(self.url, single.error.code, single.error.message)
+        replies = self._decode(decode, body)
+        for reply in replies:
+            if reply.error is not None:
+                raise NodeRpcError(self.url, reply.error.code, reply.error.message)
+        by_id = {reply.id: reply for reply in replies}
+        if len(replies) != len(ids) or by_id.keys() != set(ids):
+            raise NodeAnswerError(
+                self.url, f"{len(replies)} answers to a batch of {len(ids)} calls"
+            )
+        return [by_id[i] for i in ids]
+
+    def _head(self, given: _Properties) -> Head:
+        return Head(
+            num=given.head_block_number,
+            id=given.head_block_id,
+            timestamp=self._timestamp(given.time),
+            irreversible=given.last_irreversible_block_num,
+        )
+
+    def _block(self, num: int, given: _Block) -> Block:
+        if len(given.transaction_ids) != len(given.transactions):
+            raise NodeAnswerError(
+                self.url,
+                f"block {num} with {len(given.transactions)} transactions "
+                f"and {len(given.transaction_ids)} transaction ids",
+            )
+        for name, block_id, expected in (
+            ("block_id", given.block_id, num),
+            ("previous", given.previous, num - 1),
+        ):
+            # A block's id begins with its number: steemd, signed_block_header::num_from_id.
+            if len(block_id) != 40 or not block_id.startswith(f"{expected:08x}"):
+                raise NodeAnswerError(self.url, f"block {num} with {name} {block_id[:60]!r}")
+        return Block(
+            num=num,
+            id=given.block_id,
+            previous=given.previous,
+            timestamp=self._timestamp(given.timestamp),
+            operations=tuple(
+                RawOperation(
+                    type=kind,
+                    trx_in_block=trx_in_block,
+                    op_in_trx=op_in_trx,
+                    virtual_op=0,
+                    trx_id=trx_id,
+                    value=bytes(value),
+                )
+                for trx_in_block, (transaction, trx_id) in enumerate(
+                    zip(given.transactions, given.transaction_ids, strict=True)
+                )
+                for op_in_trx, (kind, value) in enumerate(transaction.operations)
+            ),
+        )
+
+    def _timestamp(self, text: str) -> int:
+        try:
+            return timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+        except ValueError as error:
+            raise NodeAnswerError(self.url, f"a time that is none: {text[:40]!r}") from error
+
+
+def _call(identity: int, method: bytes, params: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":%d,"method":"%b","params":%b}' % (identity, method, params)
+
+
+def _block_call(num: int) -> bytes:
+    # condenser_api, because its assets are written as people write them: "1.000 STEEM".
+    return _call(num, b"condenser_api.get_block", b"[%d]" % num)
+
+
+def _batch(calls: Any) -> bytes:
+    return b"[" + b",".join(calls) + b"]"
+
+
+_PROPERTIES = _call(0, b"condenser_api.get_dynamic_global_properties", b"[]")
+
+
+def _root(error: BaseException) -> str:
+    """Find the plain reason at the bottom of requests' and urllib3's wrappings."""
+    reason: Any = error
+    for _ in range(8):
+        inner = getattr(reason, "reason", None) or (
+            reason.args[-1] if reason.args and isinstance(reason.args[-1], Exception) else None
+        )
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    return f"{type(reason).__name__}: {getattr(reason, 'strerror', None) or reason}"
+
+
+__all__ = ["MAX_BATCH", "Head", "Node", "NodeError"]

@@ -1,0 +1,1 @@
+"""The `steembot` command for people."""

@@ -1,0 +1,124 @@
+"""Everything that steembot raises on purpose.
+
+::
+
+    SteembotError
+    ├── StartError                a process cannot start; it ends with status 78
+    │   ├── SettingsError         a setting has a value that is not allowed
+    │   ├── HandlersError         the module with a bot's handlers cannot be used
+    │   └── SocketError           the broadcaster's socket cannot be served or reached
+    ├── NodeError                 a node did not give a usable answer
+    │   ├── NodeUnreachableError  no connection, or it broke
+    │   ├── NodeTimeoutError      no whole answer in time
+    │   ├── NodeStatusError       an HTTP status other than 200
+    │   ├── NodeAnswerError       an answer that is not what was asked for
+    │   └── NodeRpcError          a JSON-RPC error object
+    ├── ForkTooDeepError          the node's chain leaves ours below what can be undone
+    ├── WireError                 bytes on the feed that are no message of ours
+    ├── FeedError                 the broadcaster refused what a client asked for
+    └── StateError                a state file belongs to something else or is damaged
+
+An error carries its data in attributes and its words in ``str()``: which thing, what was
+wrong, what is allowed, what to do.
+"""
+
+from __future__ import annotations
+
+EXIT_CONFIG = 78
+"""Exit status of a process that cannot start as it is set up (``EX_CONFIG``, sysexits.h)."""
+
+
+class SteembotError(Exception):
+    """Base of all errors that steembot raises on purpose."""
+
+
+class StartError(SteembotError):
+    """A process cannot start as it is set up. It ends with :data:`EXIT_CONFIG`."""
+
+
+class SettingsError(StartError):
+    """A setting has a value that is not allowed, or is not known at all.
+
+    ``name`` is the variable, ``value`` what it held, ``allowed`` what it may hold.
+    """
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(name, value, allowed)
+        self.name = name
+        self.value = value
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value!r}: {self.allowed}"
+
+
+class HandlersError(StartError):
+    """The module with a bot's handlers cannot be imported or holds no bot."""
+
+
+class SocketError(StartError):
+    """The broadcaster's socket is missing, taken by another process, or not ours to open."""
+
+
+class NodeError(SteembotError):
+    """A node did not give a usable answer. ``node`` is its URL, ``detail`` what was wrong."""
+
+    def __init__(self, node: str, detail: str) -> None:
+        super().__init__(node, detail)
+        self.node = node
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"node {self.node}: {self.detail}"
+
+
+class NodeUnreachableError(NodeError):
+    """No connection to the node, or the connection broke in the middle."""
+
+
+class NodeTimeoutError(NodeError):
+    """The node gave no whole answer before the deadline."""
+
+
+class NodeStatusError(NodeError):
+    """The node (or what stands before it) answered with an HTTP status other than 200."""
+
+    def __init__(self, node: str, status: int, reason: str) -> None:
+        super().__init__(node, f"HTTP {status} {reason}".rstrip())
+        self.status = status
+
+
+class NodeAnswerError(NodeError):
+    """The node's answer is not what was asked for: not JSON, another shape, another block."""
+
+
+class NodeRpcError(NodeError):
+    """The node answered with a JSON-RPC error object. ``code`` is its code."""
+
+    def __init__(self, node: str, code: int, message: str) -> None:
+        super().__init__(node, f"JSON-RPC error {code}: {message}")
+        self.code = code
+
+
+class ForkTooDeepError(SteembotError):
+    """The node's chain leaves ours at a block that cannot be undone any more."""
+
+
+class WireError(SteembotError):
+    """Bytes on the feed that are no message of this protocol."""
+
+
+class FeedError(SteembotError):
+    """The broadcaster refused what a client asked for. ``code`` is one of ``wire.ErrorCode``."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class StateError(SteembotError):
+    """A state file belongs to something else, is newer than this program, or is damaged."""

@@ -1,0 +1,352 @@
+"""The broadcaster's end of the feed: one ROUTER socket, many clients.
+
+Nothing is pushed that was not asked for. Each client has a :class:`~steembot.feed.session.Session`
+that reads the block log at the client's own pace, so a slow client delays nobody. Bytes that are
+no message, too much credit or a wrong version end that client's session with an ``error`` and
+touch nobody else's.
+
+Bounds: :data:`MAX_CLIENTS` sessions; per client at most its credit of messages in libzmq's queue
+(then ``EAGAIN``: the session waits for room); :data:`TURN_BLOCKS` messages to one client before
+the next one's turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from steembot.errors import FeedError, SocketError, WireError
+from steembot.feed import wire
+from steembot.feed.session import BlockSource, Session
+from steembot.feed.wire import ErrorCode
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 2.0
+"""How often every client hears that the server lives, and the server whether the client does."""
+
+GONE_S = 30.0
+"""A client that answers nothing for so long is let go; it subscribes again when it wakes."""
+
+MAX_CLIENTS = 256
+TURN_BLOCKS = 16
+TURN_REQUESTS = 256
+QUEUE_MESSAGES = wire.MAX_CREDIT + 256
+
+
+class _Client:
+    """A client that sent something valid: who it is, and its session once it subscribed."""
+
+    def __init__(self, session: Session, pid: int, uid: int) -> None:
+        self.session = session
+        self.pid = pid
+        self.uid = uid
+
+    def __str__(self) -> str:
+        return f"client {self.session.name} (pid {self.pid}, uid {self.uid})"
+
+
+class FeedServer:
+    """Serves ``source`` to clients. One thread calls :meth:`turn`; nothing here blocks.
+
+    ``listener`` is the descriptor that systemd holds, or ``None`` to bind ``path`` ourselves.
+    ``words`` gives the broadcaster's status in words.
+    """
+
+    def __init__(
+        self,
+        source: BlockSource,
+        *,
+        chain: str,
+        path: Path,
+        listener: int | None,
+        words: Callable[[], str] = lambda: "",
+        head_timestamp: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._source = source
+        self._chain = chain
+        self._words = words
+        self._head_timestamp = head_timestamp
+        self.session_id = secrets.token_hex(8)
+        self._clients: dict[bytes, _Client] = {}
+        self._heartbeat_due = 0.0
+        self._bound: Path | None = None
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES)
+        self._socket.setsockopt(zmq.RCVHWM, TURN_REQUESTS)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME_BYTES)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GONE_S * 1000))
+        self._socket.setsockopt(zmq.BACKLOG, MAX_CLIENTS)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_DISCONNECTED
+            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        )
+        try:
+            self._bind(path, listener)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets. A path that we bound ourselves is removed, one of systemd's stays."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+        self._context.term()
+        if self._bound is not None:
+            self._bound.unlink(missing_ok=True)
+            self._bound = None
+
+    def register(self, poller: zmq.Poller) -> None:
+        """Let a poller wait for what concerns the feed."""
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
+
+    @property
+    def clients(self) -> int:
+        """How many clients are subscribed."""
+        return len(self._clients)
+
+    def turn(self, now: float) -> float:
+        """Do what is to be done now; return for how many seconds nothing else will be due.
+
+        ``now`` is in monotonic seconds.
+        """
+        more = self._receive()
+        self._watch_connections()
+        if now >= self._heartbeat_due:
+            self._heartbeat_due = now + HEARTBEAT_S
+            self._beat()
+        for identity in list(self._clients):
+            more = self._pump(identity) or more
+        return 0.0 if more else self._heartbeat_due - now
+
+    def status(self) -> wire.Status:
+        """How the broadcaster is."""
+        source = self._source
+        return wire.Status(
+            version=wire.VERSION,
+            session=self.session_id,
+            chain=self._chain,
+            head=source.head,
+            head_timestamp=self._head_timestamp(),
+            irreversible=source.irreversible,
+            oldest=source.oldest,
+            words=self._words(),
+            clients=[
+                wire.ClientStatus(
+                    name=client.session.name,
+                    pid=client.pid,
+                    uid=client.uid,
+                    types=list(client.session.types),
+                    mode=client.session.mode,
+                    lag=client.session.lag,
+                    credit=client.session.credit,
+                )
+                for client in self._clients.values()
+            ],
+        )
+
+    # ---- the socket
+
+    def _bind(self, path: Path, listener: int | None) -> None:
+        if listener is not None:
+            self._socket.setsockopt(zmq.USE_FD, listener)
+        else:
+            _make_way(path)
+            self._bound = path
+        old_mask = os.umask(0o117)  # a socket made here is for its user and group: 0660
+        try:
+            self._socket.bind(f"ipc://{path}")
+        except zmq.ZMQError as error:
+            self._bound = None
+            raise SocketError(f"cannot listen on {path}: {error.strerror}") from error
+        finally:
+            os.umask(old_mask)
+
+    def _receive(self) -> bool:
+        """Take a bounded number of requests. Returns whether there may be more."""
+        for _ in range(TURN_REQUESTS):
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return False
+            identity = frames[0].bytes
+            peer = _peer(frames[-1])
+            if len(frames) != 2:
+                self._refuse(
+                    identity,
+                    FeedError(
+                        ErrorCode.BAD_MESSAGE, f"a message of {len(frames) - 1} frames, not 1"
+                    ),
+                    peer,
+                )
+                continue
+            try:
+                self._handle(identity, wire.decode_request(frames[1].buffer), peer)
+            except WireError as error:
+                self._refuse(identity, FeedError(ErrorCode.BAD_MESSAGE, str(error)), peer)
+            except FeedError as error:
+                self._refuse(identity, error, peer)
+        return True
+
+    def _handle(self, identity: bytes, request: wire.Request, peer: tuple[int, int]) -> None:
+        client = self._clients.get(identity)
+        match request:
+            case wire.Subscribe():
+                if client is None and len(self._clients) >= MAX_CLIENTS:
+                    raise FeedError(
+                        ErrorCode.TOO_MANY_CLIENTS, f"{MAX_CLIENTS} clients are subscribed already"
+                    )
+                session = Session(request, self._source)
+                self._clients[identity] = client = _Client(session, *peer)
+                log.info(
+                    "%s subscribed to %s, mode %s, after %s",
+                    client,
+                    ", ".join(session.types),
+                    session.mode,
+                    request.after,
+                )
+                self._send(identity, self._subscribed(session))
+            case wire.Grant():
+                if client is None:
+                    raise FeedError(
+                        ErrorCode.NOT_SUBSCRIBED, "credit without a subscription; subscribe first"
+                    )
+                client.session.grant(request.blocks)
+            case wire.Unsubscribe():
+                self._drop(identity, "it said goodbye")
+            case wire.AskStatus():
+                self._send(identity, self.status())
+
+    def _subscribed(self, session: Session) -> wire.Subscribed:
+        source = self._source
+        after = session.position
+        return wire.Subscribed(
+            version=wire.VERSION,
+            session=self.session_id,
+            chain=self._chain,
+            head=source.head,
+            irreversible=source.irreversible,
+            oldest=source.oldest,
+            after=after if after is not None and after.block_id else None,
+        )
+
+    def _pump(self, identity: bytes) -> bool:
+        """Send a client what it has credit for. Returns whether its turn ended before that."""
+        client = self._clients[identity]
+        session = client.session
+        for _ in range(TURN_BLOCKS):
+            try:
+                step = session.next()
+            except FeedError as error:
+                self._refuse(identity, error, (client.pid, client.uid))
+                return False
+            if step is None:
+                return False
+            if not self._send(identity, step.message):
+                return False
+            session.take(step)
+        return True
+
+    def _send(self, identity: bytes, message: wire.Message) -> bool:
+        """Queue a message. False when the client's queue is full, or the client is gone."""
+        try:
+            self._socket.send_multipart((identity, wire.encode(message)), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._drop(identity, "its connection closed")
+            return False
+        return True
+
+    def _refuse(self, identity: bytes, error: FeedError, peer: tuple[int, int]) -> None:
+        client = self._clients.pop(identity, None)
+        who = str(client) if client is not None else f"a client (pid {peer[0]}, uid {peer[1]})"
+        log.warning("%s dropped: %s", who, error)
+        self._send(identity, wire.Error(code=error.code, text=error.text))
+
+    def _drop(self, identity: bytes, why: str) -> None:
+        client = self._clients.pop(identity, None)
+        if client is not None:
+            log.info("%s left: %s", client, why)
+
+    def _beat(self) -> None:
+        beat = wire.Heartbeat(head=self._source.head, irreversible=self._source.irreversible)
+        for identity in list(self._clients):
+            self._send(identity, beat)
+
+    def _watch_connections(self) -> None:
+        """Find out at once who left, and name those who never spoke our protocol."""
+        broken = lost = 0
+        while self._monitor.poll(0):
+            event: Any = parse_monitor_message(self._monitor.recv_multipart())
+            if event["event"] == zmq.EVENT_DISCONNECTED:
+                lost += 1
+            else:
+                broken += 1
+        if broken:
+            log.warning("%d connection(s) dropped: what came was not ZeroMQ's protocol", broken)
+        if lost:
+            self._beat()  # finds those who are gone
+
+
+def _peer(frame: zmq.Frame) -> tuple[int, int]:
+    """Return pid and uid of the process that sent a frame (libzmq: host:uid:gid:pid)."""
+    try:
+        _, uid, _, pid = str(frame.get("Peer-Address")).rsplit(":", 3)
+        return int(pid), int(uid)
+    except (zmq.ZMQError, ValueError):
+        return 0, -1
+
+
+def _make_way(path: Path) -> None:
+    """Remove a socket that nobody serves any more; refuse to take one that somebody does."""
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SocketError(f"cannot listen on {path}: {error.strerror}") from error
+    if not stat.S_ISSOCK(status.st_mode):
+        raise SocketError(f"cannot listen on {path}: there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise SocketError(f"cannot listen on {path}: {error.strerror}") from error
+    raise SocketError(
+        f"another process serves {path} already; stop it, or set STEEMBOT_SOCKET to another path"
+    )

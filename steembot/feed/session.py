@@ -1,0 +1,263 @@
+"""What one client gets next: position, filter, credit, undos. Pure, no sockets.
+
+A session holds a handful of values and reads blocks from a :class:`BlockSource` when the client
+has credit, so a slow client costs memory for its position and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from steembot.errors import FeedError
+from steembot.feed import wire
+from steembot.feed.wire import ErrorCode
+from steembot.operation import Block, BlockRef, Cursor, RawOperation
+
+SCAN_BLOCKS = 200
+"""How many blocks without a match one step reads before it reports progress."""
+
+
+class BlockSource(Protocol):
+    """What a session reads: the blocks of the chain as it is now, and those that it lost."""
+
+    @property
+    def head(self) -> BlockRef | None:
+        """The newest block, or ``None`` while there is none."""
+
+    @property
+    def irreversible(self) -> int:
+        """The number of the last irreversible block; 0 while unknown."""
+
+    @property
+    def oldest(self) -> int | None:
+        """The number of the oldest block held, or ``None`` while there is none."""
+
+    @property
+    def first_wanted(self) -> int | None:
+        """While there is no block: the number of the first one to come, if it is known."""
+
+    @property
+    def forks(self) -> int:
+        """How many forks removed blocks since the start; a session looks back when it changes."""
+
+    def id_at(self, num: int) -> str | None:
+        """The id of the block of that number on the chain as it is now."""
+
+    def block(self, num: int) -> Block | None:
+        """The block of that number on the chain as it is now."""
+
+    def removed(self, block_id: str) -> Block | None:
+        """A block that a fork removed from the chain."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One move of a session: where it leads, and what to tell the client."""
+
+    position: Cursor
+    message: wire.BlockMessage | wire.Undo | wire.Progress
+    credit: int
+
+
+class Session:
+    """One client's subscription."""
+
+    def __init__(self, subscribe: wire.Subscribe, source: BlockSource) -> None:
+        """Find the position that the client asks for. Raises :class:`FeedError`."""
+        if subscribe.version != wire.VERSION:
+            raise FeedError(
+                ErrorCode.VERSION,
+                f"this broadcaster speaks version {wire.VERSION} of the feed, the client "
+                f"{subscribe.version}; install the same steembot for both",
+            )
+        self.name = subscribe.name
+        self.mode = subscribe.mode
+        self.types = tuple(subscribe.types)
+        self._wanted = None if wire.EVERY_TYPE in self.types else frozenset(self.types)
+        self._source = source
+        self._forks_seen = -1
+        self.credit = subscribe.credit
+        # The last operation that the client has. Where it gave just a number the id is empty,
+        # and the next block is taken as it is; None is "the head" while there is none.
+        self.position: Cursor | None = self._locate(subscribe.after)
+
+    def grant(self, blocks: int) -> None:
+        """Take more credit. Raises :class:`FeedError` above the limit."""
+        if self.credit + blocks > wire.MAX_CREDIT:
+            raise FeedError(
+                ErrorCode.TOO_MUCH_CREDIT,
+                f"credit of {self.credit + blocks} blocks; at most {wire.MAX_CREDIT} are allowed",
+            )
+        self.credit += blocks
+
+    @property
+    def lag(self) -> int:
+        """Blocks between the client's position and the head."""
+        head = self._source.head
+        if head is None or self.position is None:
+            return 0
+        return max(0, head.num - self.position.block_num)
+
+    def next(self) -> Step | None:
+        """Decide the next move, or ``None`` while there is nothing to tell.
+
+        The session moves only when :meth:`take` is called, so a message that could not be sent
+        is decided anew later. Raises :class:`FeedError` when the client can't be served any more.
+        """
+        source = self._source
+        if source.head is None:
+            return None
+        position = self.position
+        if position is None:  # subscribed to the head before there was one
+            position = Cursor.end_of((source.oldest or 1) - 1, "")
+        forks = source.forks
+        if self._forks_seen != forks:
+            undo = self._undo(position)
+            if undo is not None:
+                return undo
+            self._forks_seen = forks
+        if self.credit == 0:
+            return None
+        return self._advance(position)
+
+    def take(self, step: Step) -> None:
+        """Move: the step's message is on its way."""
+        self.position = step.position
+        self.credit = step.credit
+
+    def _locate(self, after: str) -> Cursor | None:
+        source = self._source
+        if after == "head":
+            head = source.head
+            return None if head is None else Cursor.end_of(head.num, head.id)
+        if after.isascii() and after.isdecimal():
+            num = int(after)
+            self._check_range(num)
+            return Cursor.end_of(num, source.id_at(num) or "")
+        try:
+            cursor = Cursor.parse(after)
+        except ValueError as error:
+            raise FeedError(
+                ErrorCode.BAD_MESSAGE,
+                f"{error}; 'after' may be head, a block number or a cursor",
+            ) from None
+        self._check_range(cursor.block_num)
+        self._check_known(cursor)
+        return cursor
+
+    def _check_range(self, num: int) -> None:
+        source = self._source
+        if source.head is None:
+            # A first start: blocks are still to come. All that must not be promised is a block
+            # before the first one.
+            if source.first_wanted is not None and num + 1 < source.first_wanted:
+                raise self._too_old(num, source.first_wanted)
+            return
+        if num > source.head.num:
+            raise FeedError(
+                ErrorCode.ABOVE_HEAD,
+                f"block {num} is above the head, which is block {source.head.num}; "
+                "ask again when the chain is there",
+            )
+        if source.oldest is not None and num + 1 < source.oldest:
+            raise self._too_old(num, source.oldest)
+
+    def _check_known(self, cursor: Cursor) -> None:
+        source = self._source
+        if source.head is None or source.id_at(cursor.block_num) == cursor.block_id:
+            return
+        if cursor.block_num + 1 == source.oldest:
+            oldest = source.block(cursor.block_num + 1)
+            if oldest is not None and oldest.previous == cursor.block_id and _is_end(cursor):
+                return
+        elif source.removed(cursor.block_id) is not None:
+            return
+        raise FeedError(
+            ErrorCode.UNKNOWN_BLOCK,
+            f"block {cursor.block_num} with id {cursor.block_id} is neither on this chain nor "
+            "among the removed blocks that the block log still holds",
+        )
+
+    @staticmethod
+    def _too_old(num: int, oldest: int) -> FeedError:
+        return FeedError(
+            ErrorCode.TOO_OLD,
+            f"what follows block {num} is no longer in the block log, which begins with "
+            f"block {oldest}",
+        )
+
+    def _undo(self, position: Cursor) -> Step | None:
+        """Take back the position's block if a fork removed it."""
+        source = self._source
+        if not position.block_id or source.id_at(position.block_num) == position.block_id:
+            return None
+        block = source.removed(position.block_id)
+        if block is None:
+            return None
+        gone = [op for op in self._filter(block) if op.within_block <= position.within_block]
+        return Step(
+            position=Cursor.end_of(block.num - 1, block.previous),
+            message=wire.Undo(
+                num=block.num,
+                id=block.id,
+                previous=block.previous,
+                timestamp=block.timestamp,
+                operations=tuple(reversed(gone)),
+            ),
+            credit=self.credit,
+        )
+
+    def _advance(self, position: Cursor) -> Step | None:
+        source = self._source
+        last = 0 if source.head is None else source.head.num
+        if self.mode == "irreversible":
+            last = min(last, source.irreversible)
+        first = position.block_num + 1 if _is_end(position) else position.block_num
+        passed: Block | None = None
+        for num in range(first, min(last, first + SCAN_BLOCKS - 1) + 1):
+            block = source.block(num)
+            if block is None:
+                if source.oldest is not None and num < source.oldest:
+                    raise self._too_old(num - 1, source.oldest)
+                break
+            operations = self._filter(block)
+            if num == position.block_num:  # the rest of a block of which the client has a part
+                if block.id != position.block_id:
+                    break  # removed this instant: its undo comes next
+                operations = [op for op in operations if op.within_block > position.within_block]
+            elif position.block_id and block.previous != position.block_id:
+                break  # the chain is changing under us: what is to be undone shows in a moment
+            position = Cursor.end_of(block.num, block.id)
+            passed = block
+            if operations:
+                return Step(
+                    position=position,
+                    message=wire.BlockMessage(
+                        num=block.num,
+                        id=block.id,
+                        previous=block.previous,
+                        timestamp=block.timestamp,
+                        irreversible=source.irreversible,
+                        operations=tuple(operations),
+                    ),
+                    credit=self.credit - 1,
+                )
+        if passed is None:
+            return None
+        return Step(
+            position=position,
+            message=wire.Progress(
+                cursor=position, irreversible=source.irreversible, timestamp=passed.timestamp
+            ),
+            credit=self.credit,
+        )
+
+    def _filter(self, block: Block) -> list[RawOperation]:
+        if self._wanted is None:
+            return list(block.operations)
+        return [op for op in block.operations if op.type in self._wanted]
+
+
+def _is_end(cursor: Cursor) -> bool:
+    return cursor == Cursor.end_of(cursor.block_num, cursor.block_id)

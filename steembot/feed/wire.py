@@ -1,0 +1,216 @@
+"""The feed's messages: all names, limits and the version of the protocol, in one place. Pure.
+
+One message is one ZeroMQ frame: a MessagePack map whose ``kind`` names the message. ``encode``
+and ``decode_*`` are all that touches bytes; bytes that are no message raise ``WireError``.
+
+A type is matched whole: ``comment`` is not ``comment_options``; ``*`` stands for all.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from steembot.errors import WireError
+from steembot.operation import BlockRef, Cursor, RawOperation
+
+VERSION: Final = 1
+"""Raised when an old client or server would misread a new one."""
+
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""Of a message from a client. All that is longer is refused."""
+
+MAX_FRAME_BYTES: Final = 1024 * 1024
+"""Of a frame that libzmq takes from a client at all; above it, libzmq closes the connection."""
+
+MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
+"""Of a message from the server. A Steem block is at most 2 MiB of binary; JSON is longer."""
+
+MAX_CREDIT: Final = 1000
+"""Blocks that a client may have asked for and not yet received."""
+
+EVERY_TYPE: Final = "*"
+
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Credit = Annotated[int, Meta(ge=1, le=MAX_CREDIT)]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$")]
+TypeName = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$")]
+
+
+class ErrorCode(StrEnum):
+    """Why the server refused a client. ``code`` of the ``error`` message."""
+
+    BAD_MESSAGE = "bad_message"
+    VERSION = "version"
+    NOT_SUBSCRIBED = "not_subscribed"
+    TOO_MUCH_CREDIT = "too_much_credit"
+    ABOVE_HEAD = "above_head"
+    TOO_OLD = "too_old"
+    UNKNOWN_BLOCK = "unknown_block"
+    TOO_MANY_CLIENTS = "too_many_clients"
+
+
+# ---- client -> server
+
+
+class Subscribe(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribe"):
+    """Ask for operations. A second one on the same connection replaces the first.
+
+    ``after`` is ``head``, a block number (as decimal text; what follows that block is sent), or
+    a cursor's token. ``credit`` is how many ``block`` messages the server may send.
+    """
+
+    version: int
+    name: Name
+    types: Annotated[list[TypeName], Meta(min_length=1, max_length=256)]
+    mode: Literal["head", "irreversible"]
+    after: Annotated[str, Meta(max_length=128)]
+    credit: Credit
+
+
+class Grant(msgspec.Struct, frozen=True, tag_field="kind", tag="credit"):
+    """Allow ``blocks`` more ``block`` messages."""
+
+    blocks: Credit
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
+    """Goodbye: nothing more is wanted."""
+
+
+class AskStatus(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
+    """Ask for one ``status`` message."""
+
+
+Request = Subscribe | Grant | Unsubscribe | AskStatus
+
+
+# ---- server -> client
+
+
+class Subscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed"):
+    """The subscription stands.
+
+    ``session`` is new at each start of the server. ``after`` is the position that the client
+    was given; a client that asked for ``head`` keeps it, so that its next subscription misses
+    nothing. ``head`` and ``after`` are null while the broadcaster has no block yet.
+    """
+
+    version: int
+    session: str
+    chain: str
+    head: BlockRef | None
+    irreversible: int
+    oldest: int | None
+    after: Cursor | None
+
+
+class BlockMessage(msgspec.Struct, frozen=True, tag_field="kind", tag="block"):
+    """The operations of one block that the client asked for, in chain order.
+
+    ``irreversible`` is the number of the last irreversible block when this was sent.
+    """
+
+    num: int
+    id: str
+    previous: str
+    timestamp: int
+    irreversible: int
+    operations: tuple[RawOperation, ...]
+
+
+class Undo(msgspec.Struct, frozen=True, tag_field="kind", tag="undo"):
+    """A block that is no longer part of the chain; newest first where there are several.
+
+    Carries the operations that the client asked for once more, newest first, so that nobody has
+    to remember what may be undone.
+    """
+
+    num: int
+    id: str
+    previous: str
+    timestamp: int
+    operations: tuple[RawOperation, ...]
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress"):
+    """Nothing matched up to here: a position worth remembering."""
+
+    cursor: Cursor
+    irreversible: int
+    timestamp: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
+    """The server lives. ``head`` is null while it has no block yet."""
+
+    head: BlockRef | None
+    irreversible: int
+
+
+class ClientStatus(msgspec.Struct, frozen=True):
+    """One subscribed client. ``lag`` counts blocks between its position and the head."""
+
+    name: str
+    pid: int
+    uid: int
+    types: list[str]
+    mode: str
+    lag: int
+    credit: int
+
+
+class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
+    """How the broadcaster is, for people: ``steembot status``."""
+
+    version: int
+    session: str
+    chain: str
+    head: BlockRef | None
+    head_timestamp: int
+    irreversible: int
+    oldest: int | None
+    words: str
+    clients: list[ClientStatus]
+
+
+class Error(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
+    """The server refused; the session, if there was one, is over."""
+
+    code: str
+    text: str
+
+
+Reply = Subscribed | BlockMessage | Undo | Progress | Heartbeat | Status | Error
+Message = Request | Reply
+
+encode = msgspec.msgpack.Encoder().encode
+"""One message to the bytes of one frame."""
+
+_decode_request = msgspec.msgpack.Decoder(Request).decode
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def decode_request(frame: bytes | memoryview) -> Request:
+    """Read what a client sent. Raises :class:`WireError` for anything that is no request."""
+    if len(frame) > MAX_REQUEST_BYTES:
+        raise WireError(f"a message of {len(frame)} bytes; at most {MAX_REQUEST_BYTES} are allowed")
+    try:
+        request: Request = _decode_request(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise WireError(f"not a message of this protocol: {error}") from error
+    return request
+
+
+def decode_reply(frame: bytes | memoryview) -> Reply:
+    """Read what the server sent. Raises :class:`WireError` for anything that is no reply."""
+    if len(frame) > MAX_REPLY_BYTES:
+        raise WireError(f"a message of {len(frame)} bytes; at most {MAX_REPLY_BYTES} are allowed")
+    try:
+        reply: Reply = _decode_reply(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise WireError(f"not a message of this protocol: {error}") from error
+    return reply

@@ -1,0 +1,149 @@
+"""The words that everything else speaks: operation, block, cursor.
+
+Standard library and msgspec only: a bot imports this, and a bot starts in 0.2 s.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import msgspec
+
+BLOCK_LEVEL = 0xFFFF_FFFF
+"""``trx_in_block`` of virtual operations that belong to no transaction (steemd: ``uint32(-1)``)."""
+
+_CURSOR = re.compile(r"(\d{1,10})-([0-9a-f]{40})-(\d{1,10})-(\d{1,10})-(\d{1,10})")
+
+
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """The position of one operation on the chain.
+
+    ``block_id`` tells which block of that number, so a cursor survives a fork: it says what was
+    seen, and a reader who finds another block there knows what to undo. ``virtual_op`` is 0 for
+    operations of transactions and counts virtual ones, since several share a transaction and an
+    operation (steemd numbers them anew in each block).
+    """
+
+    block_num: int
+    block_id: str
+    trx_in_block: int
+    op_in_trx: int
+    virtual_op: int = 0
+
+    @classmethod
+    def end_of(cls, block_num: int, block_id: str) -> Self:
+        """Return the position behind every operation of a block."""
+        return cls(block_num, block_id, BLOCK_LEVEL, BLOCK_LEVEL, BLOCK_LEVEL)
+
+    @classmethod
+    def parse(cls, token: str) -> Self:
+        """Read what ``str()`` wrote. Raises ``ValueError`` for anything else."""
+        match = _CURSOR.fullmatch(token)
+        if match is None:
+            raise ValueError(f"{token[:80]!r} is not a cursor")
+        num, block_id, trx, op, virtual = match.groups()
+        numbers = int(num), int(trx), int(op), int(virtual)
+        if max(numbers) > BLOCK_LEVEL:
+            raise ValueError(f"{token[:80]!r} is not a cursor: a number in it exceeds 32 bits")
+        return cls(numbers[0], block_id, *numbers[1:])
+
+    def __str__(self) -> str:
+        return (
+            f"{self.block_num}-{self.block_id}"
+            f"-{self.trx_in_block}-{self.op_in_trx}-{self.virtual_op}"
+        )
+
+    @property
+    def within_block(self) -> tuple[int, int, int]:
+        """The part that orders the operations of one block."""
+        return self.trx_in_block, self.op_in_trx, self.virtual_op
+
+
+class RawOperation(msgspec.Struct, frozen=True, array_like=True):
+    """One operation whose body nobody has looked into yet.
+
+    ``value`` is the body as JSON bytes, exactly as the node wrote it. ``op_in_trx`` is counted
+    from the block itself: two equal operations in one transaction are two operations.
+    """
+
+    type: str
+    trx_in_block: int
+    op_in_trx: int
+    virtual_op: int
+    trx_id: str
+    value: bytes
+
+    @property
+    def within_block(self) -> tuple[int, int, int]:
+        """The part that orders the operations of one block."""
+        return self.trx_in_block, self.op_in_trx, self.virtual_op
+
+
+class BlockRef(msgspec.Struct, frozen=True, array_like=True):
+    """Which block: its number and its id."""
+
+    num: int
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.num} ({self.id[:16]})"
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True):
+    """One block. ``timestamp`` is in seconds since 1970, UTC, a multiple of 3."""
+
+    num: int
+    id: str
+    previous: str
+    timestamp: int
+    operations: tuple[RawOperation, ...]
+
+    @property
+    def ref(self) -> BlockRef:
+        """Number and id."""
+        return BlockRef(self.num, self.id)
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation, as a handler gets it.
+
+    ``value`` is the body as the chain has it, assets as the node gave them. ``timestamp`` is the
+    block's, aware, UTC. ``virtual_op`` is 0 unless the operation is virtual.
+    """
+
+    type: str
+    value: dict[str, Any]
+    block_num: int
+    block_id: str
+    timestamp: datetime
+    trx_id: str
+    trx_in_block: int
+    op_in_trx: int
+    virtual_op: int
+
+    @property
+    def cursor(self) -> Cursor:
+        """The operation's position on the chain."""
+        return Cursor(
+            self.block_num, self.block_id, self.trx_in_block, self.op_in_trx, self.virtual_op
+        )
+
+
+_decode_value = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def unpack(raw: RawOperation, block: BlockRef, timestamp: int) -> Operation:
+    """Parse a raw operation's body. Raises ``msgspec.MsgspecError`` if it is not a JSON object."""
+    return Operation(
+        type=raw.type,
+        value=_decode_value(raw.value),
+        block_num=block.num,
+        block_id=block.id,
+        timestamp=datetime.fromtimestamp(timestamp, UTC),
+        trx_id=raw.trx_id,
+        trx_in_block=raw.trx_in_block,
+        op_in_trx=raw.op_in_trx,
+        virtual_op=raw.virtual_op,
+    )

@@ -1,0 +1,257 @@
+"""A daemon's skeleton: signals, readiness, watchdog, inherited sockets, logging, exit status.
+
+The only module that imports systemd. Without systemd (a terminal, a test) everything here still
+works: notifications go nowhere, no socket is inherited, the log is text on standard error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from systemd import daemon, journal
+
+from steembot.errors import EXIT_CONFIG, SocketError, StartError, SteembotError
+
+log = logging.getLogger(__name__)
+
+ALIVE_EVERY_S = 0.5
+"""Progress within this time of the last one said is not said to systemd again."""
+
+_LEVELS: Mapping[str, int] = logging.getLevelNamesMapping()
+
+
+class Service:
+    """One process's contact with whoever manages it. Use as a context manager, once a process.
+
+    ``stopping`` turns true at SIGTERM and SIGINT, ``reload_wanted`` at SIGHUP. ``fileno()``
+    becomes readable at each signal, so that a poll loop ends its wait at once.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.reload_wanted = False
+        self._status = ""
+        self._alive_said = float("-inf")
+        self._wakeup, self._signalled = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._signalled.setblocking(False)
+
+    def __enter__(self) -> Self:
+        signal.set_wakeup_fd(self._signalled.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        self._wakeup.close()
+        self._signalled.close()
+
+    def fileno(self) -> int:
+        """Readable when a signal came; see :meth:`drain`."""
+        return self._wakeup.fileno()
+
+    def drain(self) -> None:
+        """Take note of the signals that came, so that ``fileno()`` is quiet again."""
+        try:
+            while self._wakeup.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def ready(self, status: str) -> None:
+        """Say that the process serves now."""
+        self._status = status
+        daemon.notify(f"READY=1\nSTATUS={status}")
+
+    def status(self, words: str) -> None:
+        """Say how the process is, in words for a person. Cheap when nothing changed."""
+        if words != self._status:
+            self._status = words
+            daemon.notify(f"STATUS={words}")
+
+    def alive(self) -> None:
+        """Feed the watchdog. To be called for progress made, never from a timer of its own."""
+        now = time.monotonic()
+        if now - self._alive_said >= ALIVE_EVERY_S:
+            self._alive_said = now
+            daemon.notify("WATCHDOG=1")
+
+    def reloading(self) -> None:
+        """Say that settings are being read anew; :meth:`ready` ends it."""
+        self.reload_wanted = False
+        now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        daemon.notify(f"RELOADING=1\nMONOTONIC_USEC={now_us}")
+
+    def bye(self) -> None:
+        """Say that the process is about to end."""
+        daemon.notify("STOPPING=1\nSTATUS=stopping")
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reload_wanted = True
+
+
+def inherited_socket(name: str) -> int | None:
+    """Return the listening AF_UNIX descriptor that systemd passed on under that name.
+
+    ``None`` without systemd. Under systemd a missing or wrong descriptor is a
+    :class:`SocketError`: binding the path ourselves would steal it from systemd in silence.
+    (sd_listen_fds(3); the order of descriptors need not follow the unit, so the name decides.)
+    """
+    descriptors: dict[str, int] = {
+        n: fd for fd, n in daemon.listen_fds_with_names(unset_environment=True).items()
+    }
+    fd = descriptors.get(name)
+    if fd is None:
+        if descriptors or _under_systemd():
+            raise SocketError(
+                f"systemd passed no socket named {name!r} "
+                f"(it passed: {', '.join(sorted(descriptors)) or 'none'}); start the service "
+                f"through its socket unit: systemctl start steembot-{name}.socket"
+            )
+        return None
+    if not daemon.is_socket_unix(fd, socket.SOCK_STREAM, 1):
+        raise SocketError(
+            f"the descriptor {fd} named {name!r} is no listening AF_UNIX stream socket; "
+            f"steembot-{name}.socket must have ListenStream= with a path"
+        )
+    os.set_blocking(fd, False)
+    return fd
+
+
+def _under_systemd() -> bool:
+    """Tell whether this process is a unit's own, not just run from somebody's login shell."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
+def set_up_logging(process: str, level: str) -> None:
+    """Log to the journal when standard error leads there, else as text to standard error."""
+    root = logging.getLogger()
+    root.handlers.clear()
+    root.setLevel(_LEVELS[level.upper()])
+    handler: logging.Handler
+    if _stderr_is_journal():
+        handler = journal.JournalHandler(SYSLOG_IDENTIFIER=f"steembot-{process}")
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_TerminalFormatter(process))
+    root.addHandler(handler)
+    # What beem's HTTP library says about every connection is of no use to an administrator.
+    logging.getLogger("urllib3").setLevel(max(root.level, logging.ERROR))
+    logging.getLogger("beemapi").setLevel(max(root.level, logging.ERROR))
+
+
+def _stderr_is_journal() -> bool:
+    # systemd.exec(5), $JOURNAL_STREAM: device and inode of the stream that leads to the journal.
+    stream = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return stream == f"{status.st_dev}:{status.st_ino}"
+
+
+class _TerminalFormatter(logging.Formatter):
+    def __init__(self, process: str) -> None:
+        super().__init__(f"%(asctime)s {process} %(message)s", datefmt="%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
+        if record.levelno >= logging.WARNING:
+            record.message = f"{record.levelname.lower()}: {record.message}"
+        return super().formatMessage(record)
+
+
+def run(process: str, body: Callable[[], None]) -> int:
+    """Run a process's body and return its exit status.
+
+    An error that we know gets one line and, where it was wrong from the start,
+    :data:`~steembot.errors.EXIT_CONFIG`; one that we don't know gets its traceback and status 1,
+    and systemd starts a clean process.
+    """
+    set_up_logging(process, "info")
+    try:
+        body()
+    except StartError as error:
+        cause = error.__cause__
+        log.critical("%s", error, exc_info=cause if _wants_traceback(error) else None)
+        return EXIT_CONFIG
+    except SteembotError as error:
+        log.critical("%s", error)
+        return 1
+    except Exception:
+        log.critical(
+            "an error nobody expected; the process ends and is started anew", exc_info=True
+        )
+        return 1
+    return 0
+
+
+def _wants_traceback(error: StartError) -> bool:
+    # A handlers module is its author's code: only the traceback tells them where it fails.
+    from steembot.errors import HandlersError  # noqa: PLC0415
+
+    return isinstance(error, HandlersError) and error.__cause__ is not None
+
+
+def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None:
+    """Half of the watchdog's patience in seconds (sd_watchdog_enabled(3)), or ``None``."""
+    text = environ.get("WATCHDOG_USEC", "")
+    return int(text) / 2e6 if text.isdecimal() else None
+
+
+def check_version_flag(process: str, arguments: list[str], summary: str) -> None:
+    """Answer ``--help`` and ``--version``; refuse any other argument, since settings are variables.
+
+    Ends the process with ``SystemExit`` where there was an argument.
+    """
+    if not arguments:
+        return
+    if arguments[0] in ("-h", "--help"):
+        print(summary.strip())  # noqa: T201
+        raise SystemExit(0)
+    if arguments[0] == "--version":
+        from importlib.metadata import version  # noqa: PLC0415 (slow, and rarely asked for)
+
+        print(f"steembot-{process} {version('steembot')}")  # noqa: T201
+        raise SystemExit(0)
+    raise SystemExit(
+        f"steembot-{process}: unknown argument {arguments[0]!r}; it takes none but --help and "
+        "--version: its settings are environment variables"
+    )
+
+
+def log_fields(**fields: Any) -> dict[str, Any]:
+    """Fields of a journal entry, for ``extra=``; journald wants their names in upper case."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def state_file(directory: Path, name: str) -> Path:
+    """Return a file's path in the state directory, which is made if it is missing."""
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(
+            f"the state directory {directory} cannot be made: {error.strerror}; "
+            "set STEEMBOT_STATE_DIR to a folder that this user may write"
+        ) from error
+    return directory / name

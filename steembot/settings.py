@@ -1,0 +1,226 @@
+"""Settings: environment and ``.env`` in, one frozen :class:`Settings` out.
+
+The process's environment wins over ``.env`` in the working directory. Every value is checked
+here, once, so that nothing below meets a wrong one. Read at start and at reload, never at import.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from dotenv import dotenv_values
+
+from steembot.errors import SettingsError
+
+PREFIX = "STEEMBOT_"
+
+_FOR_TESTS = frozenset({"STEEMBOT_CHAINDATA"})
+"""Names that processes ignore: only the tests read them."""
+
+DEFAULT_NODES: Mapping[str, tuple[str, ...]] = {
+    "steem": (
+        "https://api.steemit.com",
+        "https://api.justyy.com",
+        "https://api.campingclub.me",
+    ),
+    "hive": (
+        "https://api.hive.blog",
+        "https://api.deathwing.me",
+        "https://api.openhive.network",
+    ),
+}
+
+Chain = Literal["steem", "hive"]
+Mode = Literal["head", "irreversible"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process was told, checked.
+
+    ``start`` is the first block of a process's first start; ``None`` means the head. ``nodes``
+    are base URLs in order of preference. ``log_blocks`` counts blocks.
+    """
+
+    chain: Chain
+    nodes: tuple[str, ...]
+    start: int | None
+    socket: Path
+    state_dir: Path
+    log_blocks: int
+    virtual_ops: bool
+    bot_name: str
+    handlers: str
+    mode: Mode
+    log_level: LogLevel
+
+
+def load(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
+    """Read the settings from the environment and from ``.env`` in ``directory``.
+
+    Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed.
+    """
+    environ = os.environ if environ is None else environ
+    dotenv = (directory or Path.cwd()) / ".env"
+    given = _from_dotenv(dotenv) | {
+        name: value for name, value in environ.items() if name.startswith(PREFIX)
+    }
+    for name, value in given.items():
+        if name not in _READERS and name not in _FOR_TESTS:
+            raise SettingsError(name, value, _unknown(name))
+    # An empty value means "not set": that is how a person blanks a line of a settings file.
+    given = {name: value.strip() for name, value in given.items() if value.strip()}
+
+    def read(name: str, default: str) -> Any:
+        text = given.get(name, default)
+        return _READERS[name](name, text)
+
+    chain: Chain = read("STEEMBOT_CHAIN", "steem")
+    return Settings(
+        chain=chain,
+        nodes=read("STEEMBOT_NODES", ",".join(DEFAULT_NODES[chain])),
+        start=read("STEEMBOT_START", "head"),
+        socket=read("STEEMBOT_SOCKET", "/run/steembot/broadcaster.sock"),
+        state_dir=read("STEEMBOT_STATE_DIR", str(_default_state_dir(environ))),
+        log_blocks=read("STEEMBOT_LOG_BLOCKS", "28800"),
+        virtual_ops=read("STEEMBOT_VIRTUAL_OPS", "0"),
+        bot_name=read("STEEMBOT_BOT_NAME", "bot"),
+        handlers=read("STEEMBOT_HANDLERS", "steembot.bot.handlers.new_posts"),
+        mode=read("STEEMBOT_MODE", "head"),
+        log_level=read("STEEMBOT_LOG_LEVEL", "info"),
+    )
+
+
+def _from_dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(str(path), "", f"cannot be read: {error}") from error
+    return {n: v or "" for n, v in values.items() if n.startswith(PREFIX)}
+
+
+def _default_state_dir(environ: Mapping[str, str]) -> Path:
+    # systemd gives a colon-separated list where a unit names several directories.
+    by_systemd = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if by_systemd:
+        return Path(by_systemd)
+    by_user = environ.get("XDG_STATE_HOME", "")
+    if by_user.startswith("/"):
+        return Path(by_user, "steembot")
+    return Path(environ.get("HOME", "/"), ".local", "state", "steembot")
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _READERS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown setting{hint} Known are {', '.join(sorted(_READERS))}"
+
+
+def _one_of(*allowed: str) -> Callable[[str, str], str]:
+    def read(name: str, text: str) -> str:
+        if text not in allowed:
+            raise SettingsError(name, text, f"allowed are {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def _nodes(name: str, text: str) -> tuple[str, ...]:
+    urls = tuple(url.strip().rstrip("/") for url in text.split(",") if url.strip())
+    if not urls:
+        raise SettingsError(name, text, "allowed is a comma-separated list of http(s) URLs")
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme in ("ws", "wss"):
+            raise SettingsError(
+                name,
+                url,
+                "WebSocket nodes are not supported, because beem's WebSocket client does not work "
+                "on this Python; use the node's https:// URL",
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingsError(name, url, "allowed are URLs such as https://api.steemit.com")
+        try:
+            _ = parts.port
+        except ValueError as error:
+            raise SettingsError(name, url, "the port must be a number up to 65535") from error
+    if len(set(urls)) != len(urls):
+        raise SettingsError(name, text, "the same URL stands there twice; name each node once")
+    return urls
+
+
+def _whole_number(least: int, most: int, *, what: str) -> Callable[[str, str], int]:
+    def read(name: str, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
+            raise SettingsError(name, text, f"allowed is {what} from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _start(name: str, text: str) -> int | None:
+    if text == "head":
+        return None
+    return _whole_number(1, 2**32 - 2, what="head, or a block number")(name, text)
+
+
+def _absolute_path(name: str, text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        # The two processes may have other working directories.
+        raise SettingsError(name, text, "allowed is an absolute path")
+    return path
+
+
+def _socket(name: str, text: str) -> Path:
+    path = _absolute_path(name, text)
+    limit = 107  # sockaddr_un.sun_path holds 108 bytes with its NUL: unix(7)
+    if len(os.fsencode(path)) > limit:
+        raise SettingsError(
+            name, text, f"a socket's path may have {limit} bytes; use a shorter one"
+        )
+    return path
+
+
+def _matching(pattern: str, allowed: str) -> Callable[[str, str], str]:
+    def read(name: str, text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise SettingsError(name, text, f"allowed is {allowed}")
+        return text
+
+    return read
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("0", "1"):
+        raise SettingsError(name, text, "allowed are 0 and 1")
+    return text == "1"
+
+
+_READERS: Mapping[str, Callable[[str, str], Any]] = {
+    "STEEMBOT_CHAIN": _one_of("steem", "hive"),
+    "STEEMBOT_NODES": _nodes,
+    "STEEMBOT_START": _start,
+    "STEEMBOT_SOCKET": _socket,
+    "STEEMBOT_STATE_DIR": _absolute_path,
+    "STEEMBOT_LOG_BLOCKS": _whole_number(100, 100_000_000, what="a number of blocks"),
+    "STEEMBOT_VIRTUAL_OPS": _switch,
+    "STEEMBOT_BOT_NAME": _matching(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "1 to 64 letters, digits, '_', '.', '-'"
+    ),
+    "STEEMBOT_HANDLERS": _matching(
+        r"[^\W\d]\w*(\.[^\W\d]\w*)*|/.+\.py",
+        "a module's name such as steembot.bot.handlers.new_posts, or a file's absolute path",
+    ),
+    "STEEMBOT_MODE": _one_of("head", "irreversible"),
+    "STEEMBOT_LOG_LEVEL": _one_of("debug", "info", "warning", "error"),
+}
