@@ -1,6 +1,7 @@
 # steembot: try it, test it, install it. `make help` says how.
 
 PREFIX ?= /usr/local
+# A folder to put the files in now. The paths below are where they will be found.
 DESTDIR ?=
 # The system's own Python: the services' users cannot read one that lies in somebody's home.
 PYTHON ?= /usr/bin/python3
@@ -21,8 +22,6 @@ SYSTEMD_LIB := $(if $(filter /usr,$(PREFIX)),/usr,/usr/local)/lib
 VENV_DIR := $(PREFIX)/lib/steembot
 SETTINGS := /etc/steembot/steembot.env
 EXAMPLE := $(PREFIX)/share/steembot/steembot.env
-# Where the files are put now. The paths above are where they will be found.
-ROOT := $(if $(DESTDIR),$(abspath $(DESTDIR)))
 
 .PHONY: help
 help: ## Show this list
@@ -92,36 +91,36 @@ ifeq ($(DESTDIR),)
 endif
 	@deploy/system-packages $(PYTHON) $(if $(DESTDIR),run,install)
 	@umask 022; \
-	rm -rf '$(ROOT)$(VENV_DIR)'.{new,old}; \
-	mkdir -p '$(ROOT)$(PREFIX)'/{bin,lib}; \
-	deploy/build-venv $(PYTHON) . '$(VENV_DIR)' '$(ROOT)$(VENV_DIR).new'; \
-	if [[ -e '$(ROOT)$(VENV_DIR)' ]]; then mv '$(ROOT)$(VENV_DIR)'{,.old}; fi; \
-	mv '$(ROOT)$(VENV_DIR)'{.new,}; \
-	rm -rf '$(ROOT)$(VENV_DIR).old'
+	rm -rf '$(DESTDIR)$(VENV_DIR)'.{new,old}; \
+	mkdir -p '$(DESTDIR)$(PREFIX)'/{bin,lib}; \
+	deploy/build-venv $(PYTHON) . '$(VENV_DIR)' '$(DESTDIR)$(VENV_DIR).new'; \
+	if [[ -e '$(DESTDIR)$(VENV_DIR)' ]]; then mv '$(DESTDIR)$(VENV_DIR)'{,.old}; fi; \
+	mv '$(DESTDIR)$(VENV_DIR)'{.new,}; \
+	rm -rf '$(DESTDIR)$(VENV_DIR).old'
 	@for command in $(COMMANDS); do \
-		ln -sfn ../lib/steembot/bin/$$command '$(ROOT)$(PREFIX)/bin/'; \
+		ln -sfn ../lib/steembot/bin/$$command '$(DESTDIR)$(PREFIX)/bin/'; \
 	done
-	@install -d '$(ROOT)$(SYSTEMD_LIB)/systemd/system'
+	@install -d '$(DESTDIR)$(SYSTEMD_LIB)/systemd/system'
 	@for unit in $(UNITS); do \
 		sed 's|@PREFIX@|$(PREFIX)|g' $$unit \
-		| install -m 644 /dev/stdin "$(ROOT)$(SYSTEMD_LIB)/systemd/system/$${unit##*/}"; \
+		| install -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMD_LIB)/systemd/system/$${unit##*/}"; \
 	done
-	@install -D -m 644 deploy/systemd/steembot.sysusers '$(ROOT)$(SYSTEMD_LIB)/sysusers.d/steembot.conf'
-	@install -D -m 644 deploy/systemd/steembot.tmpfiles '$(ROOT)$(SYSTEMD_LIB)/tmpfiles.d/steembot.conf'
+	@install -D -m 644 deploy/systemd/steembot.sysusers '$(DESTDIR)$(SYSTEMD_LIB)/sysusers.d/steembot.conf'
+	@install -D -m 644 deploy/systemd/steembot.tmpfiles '$(DESTDIR)$(SYSTEMD_LIB)/tmpfiles.d/steembot.conf'
 ifneq ($(CATALOGS),)
-	@install -D -m 644 -t '$(ROOT)$(SYSTEMD_LIB)/systemd/catalog' $(CATALOGS)
+	@install -D -m 644 -t '$(DESTDIR)$(SYSTEMD_LIB)/systemd/catalog' $(CATALOGS)
 endif
 ifeq ($(DESTDIR),)
 	@systemd-sysusers $(SYSTEMD_LIB)/sysusers.d/steembot.conf
 	@systemd-tmpfiles --create $(SYSTEMD_LIB)/tmpfiles.d/steembot.conf
 	$(if $(CATALOGS),@journalctl --update-catalog)
 endif
-	@install -d -m 755 '$(ROOT)$(dir $(SETTINGS))'
+	@install -d -m 755 '$(DESTDIR)$(dir $(SETTINGS))'
 	@# A settings file that nobody has edited is the last installation's example.
-	@if [[ ! -e '$(ROOT)$(SETTINGS)' ]] || cmp -s '$(ROOT)'{'$(SETTINGS)','$(EXAMPLE)'}; then \
-		install -m 640 $(if $(DESTDIR),,-g steembot) deploy/systemd/steembot.env '$(ROOT)$(SETTINGS)'; \
+	@if [[ ! -e '$(DESTDIR)$(SETTINGS)' ]] || cmp -s '$(DESTDIR)'{'$(SETTINGS)','$(EXAMPLE)'}; then \
+		install -m 640 $(if $(DESTDIR),,-g steembot) deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
 	fi
-	@install -D -m 644 deploy/systemd/steembot.env '$(ROOT)$(EXAMPLE)'
+	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
 ifeq ($(DESTDIR),)
 	@if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 	@echo 'Installed. Settings: $(SETTINGS)'
@@ -141,11 +140,11 @@ ifeq ($(DESTDIR),)
 	fi
 	@rm -rf /run/steembot
 endif
-	@rm -rf '$(ROOT)$(VENV_DIR)' '$(ROOT)$(dir $(EXAMPLE))'
-	@rm -f $(COMMANDS:%='$(ROOT)$(PREFIX)/bin/%') \
-		$(UNITS:deploy/systemd/%='$(ROOT)$(SYSTEMD_LIB)/systemd/system/%') \
-		$(CATALOGS:deploy/systemd/%='$(ROOT)$(SYSTEMD_LIB)/systemd/catalog/%') \
-		'$(ROOT)$(SYSTEMD_LIB)'/{sysusers,tmpfiles}.d/steembot.conf
+	@rm -rf '$(DESTDIR)$(VENV_DIR)' '$(DESTDIR)$(dir $(EXAMPLE))'
+	@rm -f $(COMMANDS:%='$(DESTDIR)$(PREFIX)/bin/%') \
+		$(UNITS:deploy/systemd/%='$(DESTDIR)$(SYSTEMD_LIB)/systemd/system/%') \
+		$(CATALOGS:deploy/systemd/%='$(DESTDIR)$(SYSTEMD_LIB)/systemd/catalog/%') \
+		'$(DESTDIR)$(SYSTEMD_LIB)'/{sysusers,tmpfiles}.d/steembot.conf
 ifeq ($(DESTDIR),)
 	$(if $(CATALOGS),@journalctl --update-catalog)
 	@if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
