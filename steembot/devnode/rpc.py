@@ -284,7 +284,7 @@ class Rpc:
             if 0 <= slot < _RECENT_SLOTS:
                 filled |= 1 << slot
         if chain.oldest_num == chain.first_num:  # before the chain began nobody missed a slot
-            filled |= (1 << _RECENT_SLOTS) - (1 << min(chain.slots, _RECENT_SLOTS))
+            filled |= (1 << _RECENT_SLOTS) - (1 << min(max(0, chain.slots), _RECENT_SLOTS))
         hour = head.timestamp - head.timestamp % 3600
         asset = shapes.asset
         return {
