@@ -20,8 +20,13 @@ SLOT_SECONDS = 3  # STEEM_BLOCK_INTERVAL: a witness has one slot of 3 s, and may
 IRREVERSIBLE_LAG = 15  # two thirds of 21 witnesses have to build on a block; on Steem 15 to 25
 KEEP_BLOCKS = 28_800  # a day
 
-_compress = zstandard.ZstdCompressor(level=1).compress
+_compressor = zstandard.ZstdCompressor(level=1)
 _decompress = zstandard.ZstdDecompressor().decompress
+
+
+def _compress(data: bytes) -> bytes:
+    # Copied, since zstandard cuts its answer's length but keeps the memory of the worst case.
+    return bytes(memoryview(_compressor.compress(data)))
 
 
 @dataclass(frozen=True, slots=True)
