@@ -14,7 +14,8 @@ import msgspec
 BLOCK_LEVEL = 0xFFFF_FFFF
 """``trx_in_block`` of virtual operations that belong to no transaction (steemd: ``uint32(-1)``)."""
 
-_CURSOR = re.compile(r"(\d{1,10})-([0-9a-f]{40})-(\d{1,10})-(\d{1,10})-(\d{1,10})")
+_NUMBER = "(0|[1-9][0-9]{0,9})"  # \d would take digits of other scripts too
+_CURSOR = re.compile(f"{_NUMBER}-([0-9a-f]{{40}})-{_NUMBER}-{_NUMBER}-{_NUMBER}")
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
@@ -136,9 +137,13 @@ _decode_value = msgspec.json.Decoder(dict[str, Any]).decode
 
 def unpack(raw: RawOperation, block: BlockRef, timestamp: int) -> Operation:
     """Parse a raw operation's body. Raises ``msgspec.MsgspecError`` if it is not a JSON object."""
+    try:
+        value = _decode_value(raw.value)
+    except (UnicodeDecodeError, RecursionError) as error:  # what msgspec lets through
+        raise msgspec.DecodeError(str(error)) from error
     return Operation(
         type=raw.type,
-        value=_decode_value(raw.value),
+        value=value,
         block_num=block.num,
         block_id=block.id,
         timestamp=datetime.fromtimestamp(timestamp, UTC),

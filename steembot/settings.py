@@ -7,6 +7,7 @@ here, once, so that nothing below meets a wrong one. Read at start and at reload
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from steembot.errors import SettingsError
 
@@ -68,7 +69,7 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
     Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed.
     """
     environ = os.environ if environ is None else environ
-    dotenv = (directory or Path.cwd()) / ".env"
+    dotenv = Path(".env") if directory is None else directory / ".env"
     given = _from_dotenv(dotenv) | {
         name: value for name, value in environ.items() if name.startswith(PREFIX)
     }
@@ -99,13 +100,23 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
 
 
 def _from_dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
     try:
-        values = dotenv_values(path, interpolate=False)
+        if not path.is_file():
+            return {}
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(str(path), "", f"cannot be read: {error}") from error
-    return {n: v or "" for n, v in values.items() if n.startswith(PREFIX)}
+    values: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        name = binding.key or ""
+        line = binding.original.string.strip()
+        # Lines that are not ours may be of another program, written as it likes.
+        if binding.error and PREFIX in line:
+            place = f"{path}, line {binding.original.line}"
+            raise SettingsError(place, line, "allowed is NAME=value, with quotes in pairs")
+        if name.startswith(PREFIX):
+            values[name] = binding.value or ""
+    return values
 
 
 def _default_state_dir(environ: Mapping[str, str]) -> Path:
@@ -120,9 +131,11 @@ def _default_state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, _READERS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown setting{hint} Known are {', '.join(sorted(_READERS))}"
+    # Without the prefix, which would make all names near to each other.
+    endings = [known.removeprefix(PREFIX) for known in _READERS]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), endings, n=1)
+    hint = f"did you mean {PREFIX}{near[0]}? " if near else ""
+    return f"unknown setting; {hint}known are {', '.join(sorted(_READERS))}"
 
 
 def _one_of(*allowed: str) -> Callable[[str, str], str]:
@@ -134,12 +147,19 @@ def _one_of(*allowed: str) -> Callable[[str, str], str]:
     return read
 
 
+_HOST = re.compile(r"[\w.:%-]+")  # a name, an IPv4 or an IPv6 address
+_URLS = "allowed are URLs such as https://api.steemit.com, with commas between them"
+
+
 def _nodes(name: str, text: str) -> tuple[str, ...]:
-    urls = tuple(url.strip().rstrip("/") for url in text.split(",") if url.strip())
+    urls = [url.strip() for url in text.split(",") if url.strip()]
     if not urls:
-        raise SettingsError(name, text, "allowed is a comma-separated list of http(s) URLs")
+        raise SettingsError(name, text, _URLS)
     for url in urls:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # an address in brackets that is none
+            parts = urlsplit("")
         if parts.scheme in ("ws", "wss"):
             raise SettingsError(
                 name,
@@ -147,15 +167,16 @@ def _nodes(name: str, text: str) -> tuple[str, ...]:
                 "WebSocket nodes are not supported, because beem's WebSocket client does not work "
                 "on this Python; use the node's https:// URL",
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(name, url, "allowed are URLs such as https://api.steemit.com")
+        if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
+            raise SettingsError(name, url, _URLS)
         try:
             _ = parts.port
         except ValueError as error:
             raise SettingsError(name, url, "the port must be a number up to 65535") from error
-    if len(set(urls)) != len(urls):
+    nodes = tuple(url.rstrip("/") for url in urls)
+    if len(set(nodes)) != len(nodes):
         raise SettingsError(name, text, "the same URL stands there twice; name each node once")
-    return urls
+    return nodes
 
 
 def _whole_number(least: int, most: int, *, what: str) -> Callable[[str, str], int]:
@@ -174,9 +195,12 @@ def _start(name: str, text: str) -> int | None:
 
 
 def _absolute_path(name: str, text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_absolute():
-        # The two processes may have other working directories.
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:  # ~ of nobody we know
+        raise SettingsError(name, text, f"allowed is an absolute path: {error}") from error
+    # The two processes may have other working directories.
+    if not path.is_absolute() or "\0" in text:
         raise SettingsError(name, text, "allowed is an absolute path")
     return path
 

@@ -1,0 +1,311 @@
+"""Settings from the environment and ``.env``: what is taken, and how the rest is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steembot.errors import SettingsError, StartError
+from steembot.settings import DEFAULT_NODES, load
+
+HOME = {"HOME": "/home/ann"}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Read settings from the given variables, and from ``.env`` where a test wrote one."""
+    return lambda **variables: load(HOME | variables, tmp_path)
+
+
+@pytest.fixture
+def dotenv(tmp_path):
+    """Write ``.env``."""
+    return (tmp_path / ".env").write_text
+
+
+def test_nothing_set_is_steem_from_the_head(read):
+    """Without any setting a process follows Steem, from the head, with the documented defaults."""
+    settings = read()
+    assert settings.chain == "steem"
+    assert settings.nodes == DEFAULT_NODES["steem"]
+    assert settings.start is None
+    assert settings.socket == Path("/run/steembot/broadcaster.sock")
+    assert settings.state_dir == Path("/home/ann/.local/state/steembot")
+    assert settings.log_blocks == 28_800  # a day of 3 s each
+    assert settings.virtual_ops is False
+    assert settings.bot_name == "bot"
+    assert settings.handlers == "steembot.bot.handlers.new_posts"
+    assert settings.mode == "head"
+    assert settings.log_level == "info"
+
+
+def test_every_setting_is_taken(read):
+    """Each variable reaches its field, as the type it stands for."""
+    settings = read(
+        STEEMBOT_CHAIN="hive",
+        STEEMBOT_NODES="https://one.example, http://127.0.0.1:8090/ ,https://[::1]:8091/rpc",
+        STEEMBOT_START="49324466",
+        STEEMBOT_SOCKET="/tmp/feed.sock",
+        STEEMBOT_STATE_DIR="/srv/steembot",
+        STEEMBOT_LOG_BLOCKS="1200",
+        STEEMBOT_VIRTUAL_OPS="1",
+        STEEMBOT_BOT_NAME="new-posts_2.1",
+        STEEMBOT_HANDLERS="my_bots.tips",
+        STEEMBOT_MODE="irreversible",
+        STEEMBOT_LOG_LEVEL="debug",
+    )
+    assert settings.chain == "hive"
+    assert settings.nodes == (
+        "https://one.example",
+        "http://127.0.0.1:8090",
+        "https://[::1]:8091/rpc",
+    )
+    assert settings.start == 49324466
+    assert settings.socket == Path("/tmp/feed.sock")
+    assert settings.state_dir == Path("/srv/steembot")
+    assert settings.log_blocks == 1200
+    assert settings.virtual_ops is True
+    assert settings.bot_name == "new-posts_2.1"
+    assert settings.handlers == "my_bots.tips"
+    assert settings.mode == "irreversible"
+    assert settings.log_level == "debug"
+
+
+WRONG = [
+    ("STEEMBOT_CHAIN", "bitcoin", "steem, hive"),
+    ("STEEMBOT_CHAIN", "Steem", "steem, hive"),
+    ("STEEMBOT_NODES", "api.steemit.com", "https://"),
+    ("STEEMBOT_NODES", "ftp://api.steemit.com", "https://"),
+    ("STEEMBOT_NODES", "https://", "https://"),
+    ("STEEMBOT_NODES", "https://[::1", "https://"),
+    ("STEEMBOT_NODES", "https://a.example https://b.example", "commas"),
+    ("STEEMBOT_NODES", "https://a.example;https://b.example", "commas"),
+    ("STEEMBOT_NODES", ",", "https://"),
+    ("STEEMBOT_NODES", "https://a.example:99999", "65535"),
+    ("STEEMBOT_NODES", "https://a.example:port", "65535"),
+    ("STEEMBOT_NODES", "wss://api.steemit.com", "WebSocket nodes are not supported, because"),
+    ("STEEMBOT_NODES", "ws://127.0.0.1:8090", "WebSocket nodes are not supported, because"),
+    ("STEEMBOT_START", "tail", "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_START", "0", "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_START", "-1", "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_START", "4294967295", "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_START", "1e6", "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_START", "\u0661\u0662", "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_START", "9" * 5000, "head, or a block number from 1 to 4294967294"),
+    ("STEEMBOT_SOCKET", "broadcaster.sock", "an absolute path"),
+    ("STEEMBOT_SOCKET", "~nobody-of-that-name/feed.sock", "an absolute path"),
+    ("STEEMBOT_SOCKET", "/" + "x" * 107, "107 bytes"),
+    ("STEEMBOT_SOCKET", "/" + "\u00fc" * 54, "107 bytes"),
+    ("STEEMBOT_STATE_DIR", "state", "an absolute path"),
+    ("STEEMBOT_STATE_DIR", "./state", "an absolute path"),
+    ("STEEMBOT_LOG_BLOCKS", "99", "from 100 to 100000000"),
+    ("STEEMBOT_LOG_BLOCKS", "100000001", "from 100 to 100000000"),
+    ("STEEMBOT_LOG_BLOCKS", "a day", "from 100 to 100000000"),
+    ("STEEMBOT_VIRTUAL_OPS", "yes", "0 and 1"),
+    ("STEEMBOT_VIRTUAL_OPS", "2", "0 and 1"),
+    ("STEEMBOT_BOT_NAME", "../bot", "letters, digits"),
+    ("STEEMBOT_BOT_NAME", "b" * 65, "1 to 64"),
+    ("STEEMBOT_BOT_NAME", "my bot", "letters, digits"),
+    ("STEEMBOT_HANDLERS", "my-bots", "a module's name"),
+    ("STEEMBOT_HANDLERS", "bots/tips.py", "a file's absolute path"),
+    ("STEEMBOT_HANDLERS", ".tips", "a module's name"),
+    ("STEEMBOT_MODE", "safe", "head, irreversible"),
+    ("STEEMBOT_LOG_LEVEL", "verbose", "debug, info, warning, error"),
+    ("STEEMBOT_LOG_LEVEL", "INFO", "debug, info, warning, error"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), WRONG)
+def test_a_wrong_value_is_named_with_what_is_allowed(read, name, value, allowed):
+    """A wrong value's error names the variable, the value and what is allowed, in one line."""
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+    error = caught.value
+    assert (error.name, error.value) == (name, value)
+    text = str(error)
+    assert text.startswith(f"{name}={value!r}: ")
+    assert allowed in text
+    assert "\n" not in text
+    assert isinstance(error, StartError)  # and so ends the process with status 78
+
+
+def test_a_node_named_twice_is_refused(read):
+    """The same node twice is a mistake: it would be asked again just after it failed."""
+    with pytest.raises(SettingsError, match="twice"):
+        read(STEEMBOT_NODES="https://a.example,https://a.example/")
+
+
+def test_of_several_nodes_the_wrong_one_is_named(read):
+    """Among many nodes the error shows the one that is wrong, not the list."""
+    with pytest.raises(SettingsError) as caught:
+        read(STEEMBOT_NODES="https://a.example,wss://b.example,https://c.example")
+    assert caught.value.value == "wss://b.example"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("STEEMBOT_NODE", "STEEMBOT_NODES"),
+        ("STEEMBOT_HANDLER", "STEEMBOT_HANDLERS"),
+        ("STEEMBOT_LOGLEVEL", "STEEMBOT_LOG_LEVEL"),
+        ("STEEMBOT_STATEDIR", "STEEMBOT_STATE_DIR"),
+        ("STEEMBOT_chain", "STEEMBOT_CHAIN"),
+        ("STEEMBOT_", None),
+        ("STEEMBOT_POSTING_KEY", None),
+    ],
+)
+@pytest.mark.parametrize("value", ["x", ""])
+def test_an_unknown_setting_suggests_the_near_one(read, name, near, value):
+    """A misspelt name stops the process, set or blank, and the error says which was meant."""
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+    text = str(caught.value)
+    assert text.startswith(f"{name}={value!r}: unknown setting; ")
+    assert ("did you mean" in text) == (near is not None)
+    assert near is None or f"did you mean {near}?" in text
+    assert "known are STEEMBOT_BOT_NAME, " in text
+
+
+def test_other_programs_variables_are_none_of_our_business(read, dotenv):
+    """Names that do not begin with STEEMBOT_ are not looked at, wherever they stand."""
+    dotenv("DATABASE_URL=postgres://\nSTEEM_NODE=x\nSTEEMBOTS=1\nthis is = no 'line\n")
+    assert read(STEEMBOTX="1", PATH="/bin").chain == "steem"
+
+
+def test_what_tests_are_told_does_not_stop_a_process(read, dotenv):
+    """STEEMBOT_CHAINDATA is for the tests; a process that inherits it runs."""
+    dotenv("STEEMBOT_CHAINDATA=/data\n")
+    assert read(STEEMBOT_CHAINDATA="/data") == read()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+@pytest.mark.parametrize("name", sorted({name for name, *_ in WRONG}))
+def test_a_blank_value_is_the_default(read, name, blank):
+    """A blanked line of a settings file means the default."""
+    assert read(**{name: blank}) == read()
+
+
+def test_blanks_around_a_value_do_not_matter(read):
+    """A blank that somebody left behind a value is not part of it."""
+    assert read(STEEMBOT_CHAIN=" hive ", STEEMBOT_START="5 ").start == 5
+
+
+def test_dotenv_is_read(read, dotenv):
+    """Settings may stand in .env: quoted, exported, commented, with a byte order mark."""
+    dotenv(
+        "\ufeffSTEEMBOT_CHAIN=hive\n"
+        "# STEEMBOT_MODE=wrong\n"
+        "export STEEMBOT_BOT_NAME='tips'  # whose\n"
+        'STEEMBOT_NODES="https://a.example,https://b.example"\n'
+        "STEEMBOT_STATE_DIR=/srv/$HOME\n"
+    )
+    settings = read()
+    assert settings.chain == "hive"
+    assert settings.bot_name == "tips"
+    assert settings.nodes == ("https://a.example", "https://b.example")
+    assert settings.state_dir == Path("/srv/$HOME")  # taken as it stands
+
+
+def test_the_environment_wins_over_dotenv(read, dotenv):
+    """What systemd or a shell says counts for more than a file that lies around."""
+    dotenv("STEEMBOT_CHAIN=hive\nSTEEMBOT_START=7\n")
+    settings = read(STEEMBOT_CHAIN="steem")
+    assert (settings.chain, settings.start) == ("steem", 7)
+
+
+def test_dotenv_is_that_of_the_working_directory(tmp_path, monkeypatch):
+    """Without a directory named it is the working directory's .env, and no parent's."""
+    (tmp_path / ".env").write_text("STEEMBOT_START=7\n")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load(HOME).start == 7
+    monkeypatch.chdir(tmp_path / "below")
+    assert load(HOME).start is None
+
+
+def test_a_working_directory_that_is_gone_has_no_dotenv(tmp_path, monkeypatch):
+    """A process whose working directory was removed starts all the same."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        assert load(HOME).start is None
+    finally:
+        os.chdir(tmp_path)
+
+
+def test_a_wrong_value_in_dotenv_is_named_too(read, dotenv):
+    """An error does not depend on where the setting stands."""
+    dotenv("STEEMBOT_MODE=safe\n")
+    with pytest.raises(SettingsError, match="STEEMBOT_MODE='safe': allowed are head, irreversible"):
+        read()
+
+
+@pytest.mark.parametrize("line", ['STEEMBOT_MODE="irreversible', "STEEMBOT_MODE irreversible"])
+def test_a_line_of_dotenv_that_cannot_be_read_is_named(read, dotenv, tmp_path, line):
+    """A setting is never passed over because its line is written wrongly."""
+    dotenv(f"STEEMBOT_START=7\n{line}\n")
+    with pytest.raises(SettingsError) as caught:
+        read()
+    assert str(tmp_path / ".env") in str(caught.value)
+    assert "line 2" in str(caught.value)
+    assert repr(line) in str(caught.value)
+
+
+def test_a_path_with_a_nul_is_refused(read, dotenv):
+    """No system call takes such a path, so no process starts with one."""
+    dotenv("STEEMBOT_SOCKET=/tmp/\0feed\n")
+    with pytest.raises(SettingsError, match="STEEMBOT_SOCKET"):
+        read()
+
+
+def test_a_dotenv_that_is_no_text_is_named(read, tmp_path):
+    """A .env that is no UTF-8 is said to be so, not read in part."""
+    (tmp_path / ".env").write_bytes(b"STEEMBOT_START=7\n\xff\xfe\n")
+    with pytest.raises(SettingsError, match=r"\.env.*cannot be read"):
+        read()
+
+
+def test_a_dotenv_that_is_a_folder_is_none(read, tmp_path):
+    """Only a file holds settings."""
+    (tmp_path / ".env").mkdir()
+    assert read().start is None
+
+
+def test_the_state_directory_is_systemds(read):
+    """Under systemd state lies where the unit says, in its first directory."""
+    variables = {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}
+    assert read(**variables).state_dir == Path("/var/lib/a")
+    assert read(**variables, STEEMBOT_STATE_DIR="/srv").state_dir == Path("/srv")
+
+
+def test_the_state_directory_is_the_users(read):
+    """Without systemd it lies where the XDG base directory specification says."""
+    assert read(XDG_STATE_HOME="/x").state_dir == Path("/x/steembot")
+    # The specification: a relative path is to be ignored.
+    assert read(XDG_STATE_HOME="x").state_dir == Path("/home/ann/.local/state/steembot")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted({name for name, *_ in WRONG})),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    )
+)
+def test_any_values_are_settings_or_a_settings_error(variables):
+    """Whatever a person writes, it is taken or refused as a setting; nothing else is raised."""
+    try:
+        settings = load(HOME | variables, Path("/nonexistent"))
+    except SettingsError as error:
+        refused = error
+    else:
+        assert settings.socket.is_absolute()
+        assert settings.nodes
+        return
+    assert refused.name in variables
+    assert "\n" not in str(refused)
