@@ -68,6 +68,10 @@ class Steembot:
         text = "\n".join([f"STEEMBOT_START={FIRST_BLOCK}", *lines, ""])
         self.machine.write("/etc/steembot/steembot.env", text)
 
+    def start(self) -> None:
+        """Start it and wait until every unit is ready, which starting the target alone does not."""
+        self.machine.systemctl("start", "steembot.target", *UNITS)
+
     def new(self, wanted: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
         """Narrow a condition on entries to those of this test."""
         return lambda entry: self._age(entry) > 0 and "MESSAGE" in entry and wanted(entry)
@@ -133,7 +137,6 @@ def test_prints_the_links_of_new_posts(steembot: Steembot, recorded: list[str]) 
     steembot.serve(interval_s=0.05)
     steembot.machine.systemctl("start", "steembot.target")
     steembot.wait_for_links(len(recorded))
-    # Past the last post there are more blocks, which hold none.
     assert steembot.links() == recorded
     entries = [e for e in steembot.machine.journal(BOT) if steembot.new(_is_link)(e)]
     assert {e["SYSLOG_IDENTIFIER"] for e in entries} == {"steembot-bot"}
@@ -145,7 +148,7 @@ def test_a_killed_process_is_back_and_nothing_is_lost(
 ) -> None:
     """After kill -9 only the victim is started again, within 4 s; each link comes once."""
     steembot.serve(interval_s=0.2)
-    steembot.machine.systemctl("start", "steembot.target")
+    steembot.start()
     steembot.wait_for_links(5)
     before = steembot.lives()
     assert steembot.kill(victim) < 3 + 1
@@ -160,7 +163,7 @@ def test_stops_altogether_and_goes_on(steembot: Steembot, recorded: list[str]) -
     """Stopping the target leaves no process and no failed unit; a new start goes on from there."""
     machine = steembot.machine
     steembot.serve(interval_s=0.2)
-    machine.systemctl("start", "steembot.target")
+    steembot.start()
     steembot.wait_for_links(5)
     began = time.monotonic()
     machine.systemctl("stop", "steembot.target")
@@ -169,7 +172,7 @@ def test_stops_altogether_and_goes_on(steembot: Steembot, recorded: list[str]) -
     assert machine.systemctl("list-units", "--failed", "--plain", "--no-legend") == ""
     states = machine.systemctl("is-active", *UNITS, check=False).split()
     assert states == ["inactive"] * len(UNITS)
-    machine.systemctl("start", "steembot.target")
+    steembot.start()
     assert machine.systemctl("is-active", *UNITS).split() == ["active"] * len(UNITS)
     steembot.wait_for_links(len(recorded))
     assert steembot.links() == recorded
@@ -179,7 +182,7 @@ def test_each_process_runs_as_its_own_user(steembot: Steembot, recorded: list[st
     """No process is root, and the feed is for the group only."""
     steembot.serve(interval_s=0.05)
     machine = steembot.machine
-    machine.systemctl("start", "steembot.target")
+    steembot.start()
     owners = {
         machine.run("ps", "-o", "user:32=,group:32=", str(machine.pid_of(unit))).stdout.split()[0]
         for unit in (BROADCASTER, BOT)
@@ -195,7 +198,7 @@ def test_a_foreign_user_is_told_which_group_to_join(
     """A bot of a user outside the group is refused, and its log names the group."""
     steembot.serve(interval_s=0.05)
     machine = steembot.machine
-    machine.systemctl("start", "steembot.target")
+    steembot.start()
     tried = machine.run(
         *("timeout", "--preserve-status", "5", "/usr/local/bin/steembot-bot"),
         user="nobody",
@@ -229,7 +232,7 @@ def test_without_its_socket_the_broadcaster_refuses(
     """Run by systemd but given no socket, a broadcaster says so, and steals nobody's path."""
     machine = steembot.machine
     steembot.serve(interval_s=0.2)
-    machine.systemctl("start", "steembot.target")
+    steembot.start()
     before = steembot.lives()
     inode = machine.run("stat", "--format=%i", "/run/steembot/broadcaster.sock").stdout
     tried = machine.run(
