@@ -41,15 +41,22 @@ class Service:
         self.reload_wanted = False
         self._status = ""
         self._alive_said = float("-inf")
+        self._handlers_before: dict[signal.Signals, Any] = {}
+        self._wakeup_before = -1
         self._wakeup, self._signalled = socket.socketpair()
         self._wakeup.setblocking(False)
         self._signalled.setblocking(False)
 
     def __enter__(self) -> Self:
-        signal.set_wakeup_fd(self._signalled.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        signal.signal(signal.SIGHUP, self._reload)
+        self._wakeup_before = signal.set_wakeup_fd(
+            self._signalled.fileno(), warn_on_full_buffer=False
+        )
+        for number, handler in (
+            (signal.SIGTERM, self._stop),
+            (signal.SIGINT, self._stop),
+            (signal.SIGHUP, self._reload),
+        ):
+            self._handlers_before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(
@@ -58,9 +65,9 @@ class Service:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
         self._wakeup.close()
         self._signalled.close()
 
@@ -79,13 +86,13 @@ class Service:
     def ready(self, status: str) -> None:
         """Say that the process serves now."""
         self._status = status
-        daemon.notify(f"READY=1\nSTATUS={status}")
+        daemon.notify(f"READY=1\nSTATUS={_one_line(status)}")
 
     def status(self, words: str) -> None:
         """Say how the process is, in words for a person. Cheap when nothing changed."""
         if words != self._status:
             self._status = words
-            daemon.notify(f"STATUS={words}")
+            daemon.notify(f"STATUS={_one_line(words)}")
 
     def alive(self) -> None:
         """Feed the watchdog. To be called for progress made, never from a timer of its own."""
@@ -111,6 +118,11 @@ class Service:
         self.reload_wanted = True
 
 
+def _one_line(words: str) -> str:
+    """Take line ends out: in sd_notify(3) the next line would be another assignment."""
+    return " ".join(words.split())
+
+
 def inherited_socket(name: str) -> int | None:
     """Return the listening AF_UNIX descriptor that systemd passed on under that name.
 
@@ -118,9 +130,13 @@ def inherited_socket(name: str) -> int | None:
     :class:`SocketError`: binding the path ourselves would steal it from systemd in silence.
     (sd_listen_fds(3); the order of descriptors need not follow the unit, so the name decides.)
     """
-    descriptors: dict[str, int] = {
-        n: fd for fd, n in daemon.listen_fds_with_names(unset_environment=True).items()
-    }
+    try:
+        passed = daemon.listen_fds_with_names(unset_environment=True)
+    except OSError as error:
+        raise SocketError(
+            f"the descriptors that LISTEN_FDS announces cannot be used: {error.strerror}"
+        ) from error
+    descriptors: dict[str, int] = {n: fd for fd, n in passed.items()}
     fd = descriptors.get(name)
     if fd is None:
         if descriptors or _under_systemd():
