@@ -208,7 +208,9 @@ class BlockLog:
                 weight = size + 400 * len(block.operations) + 400
                 self._cache[block.num] = (block, weight)
                 self._cached_bytes += weight
-            while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            while self._cache and (
+                self._cached_bytes > self._cache_bytes or next(iter(self._cache)) < (oldest or 0)
+            ):
                 self._uncache(next(iter(self._cache)))
             self._oldest = oldest
             self._irreversible = irreversible
@@ -260,9 +262,12 @@ class BlockLog:
                 aside.name,
             )
             self._path.replace(aside)
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._remove_companions()
             return self._open()
+
+    def _remove_companions(self) -> None:
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import requests
+import urllib3
 from beemapi.exceptions import UnauthorizedError
 from beemapi.noderpc import NodeRPC
 
@@ -129,8 +130,9 @@ class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
 
 
 def _until(deadline: float, response: requests.Response) -> Iterator[bytes]:
+    """Read a body as it comes: a fixed chunk size would wait for the chunk to be full."""
     size = 0
-    for chunk in response.iter_content(256 * 1024):
+    while chunk := response.raw.read1(256 * 1024, decode_content=True):
         size += len(chunk)
         if size > MAX_ANSWER_BYTES:
             raise requests.exceptions.ContentDecodingError(
@@ -195,13 +197,13 @@ class Node:
             rpc = self._local.rpc = _Rpc(self.url, self._timeout_s)
         try:
             response = rpc.request_send(payload)
-        except requests.exceptions.Timeout as error:
+        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise NodeTimeoutError(
                 self.url, f"no whole answer within {self._timeout_s:g} s"
             ) from error
         except requests.exceptions.SSLError as error:
             raise NodeUnreachableError(self.url, f"TLS failed: {_root(error)}") from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise NodeUnreachableError(self.url, _root(error)) from error
         except UnauthorizedError as error:
             raise NodeStatusError(self.url, 401, "Unauthorized") from error

@@ -1,0 +1,183 @@
+"""One node over beem: what it gives, and how each kind of failure is named."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from tests.support.scripted_http import drip, http, raw, reset, serving
+
+from steembot.chain.node import MAX_BATCH, Node
+from steembot.errors import (
+    NodeAnswerError,
+    NodeError,
+    NodeRpcError,
+    NodeStatusError,
+    NodeTimeoutError,
+    NodeUnreachableError,
+)
+
+
+def test_head_is_what_the_node_says(still_node):
+    """Number, id, time and last irreversible block come as the node gave them."""
+    head = Node(still_node.url).head()
+    assert head.num == still_node.chain.head.num == 120
+    assert head.id == still_node.chain.head.id
+    assert head.irreversible == still_node.chain.irreversible_num
+    assert head.timestamp % 3 == 0
+
+
+def test_blocks_carry_every_operation_with_its_place(still_node):
+    """Operations come in chain order, counted within their transaction, bodies untouched."""
+    nums = range(1, MAX_BATCH + 1)
+    blocks = Node(still_node.url).blocks(nums)
+    for num, block in zip(nums, blocks, strict=True):
+        truth = json.loads(still_node.chain.block(num).condenser_json())
+        assert (block.num, block.id, block.previous) == (num, truth["block_id"], truth["previous"])
+        expected = [
+            (kind, trx, op, trx_id, value)
+            for trx, (transaction, trx_id) in enumerate(
+                zip(truth["transactions"], truth["transaction_ids"], strict=True)
+            )
+            for op, (kind, value) in enumerate(transaction["operations"])
+        ]
+        assert expected == [
+            (op.type, op.trx_in_block, op.op_in_trx, op.trx_id, json.loads(op.value))
+            for op in block.operations
+        ]
+
+
+def test_two_equal_operations_in_one_transaction_are_two(still_node):
+    """Equal operations differ in ``op_in_trx`` and nothing else, and none is merged."""
+    blocks = Node(still_node.url).blocks(range(1, 51))
+    seen: set[tuple[int, str, str, bytes]] = set()
+    twins = 0
+    for block in blocks:
+        for op in block.operations:
+            content = (block.num, op.trx_id, op.type, op.value)
+            twins += content in seen
+            seen.add(content)
+    assert twins, "the generated chain has such twins; none came through"
+
+
+def test_a_block_that_is_not_there_yet_is_none(still_node):
+    """Above the head there is ``None``, beside the blocks that exist."""
+    blocks = Node(still_node.url).blocks([119, 120, 121])
+    assert [block and block.num for block in blocks] == [119, 120, None]
+
+
+def test_poll_asks_for_head_and_block_at_once(still_node):
+    """One request answers both."""
+    node = Node(still_node.url)
+    before = still_node.requests
+    head, block = node.poll(120)
+    assert (head.num, block.num) == (120, 120)
+    assert node.poll(121)[1] is None
+    assert still_node.requests - before == 2
+
+
+def test_config_names_the_chain(still_node):
+    """The constants hold the chain id."""
+    assert set(Node(still_node.url).config()["STEEM_CHAIN_ID"]) == {"0"}
+
+
+def test_every_recorded_failure_is_a_node_error(chaindata):
+    """Each real failure answer, whatever was asked, ends as a named error and nothing else."""
+    seen = set()
+    for line in (chaindata / "rpc" / "failures.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        answer = record["response"]
+        body = answer if isinstance(answer, str) else json.dumps(answer)
+        status = f"{record['http_status']} {record['http_reason']}"
+        with serving(http(body.encode(), status)) as url:
+            node = Node(url, timeout_s=5)
+            for call in (node.head, lambda n=node: n.blocks([1, 2]), lambda n=node: n.poll(7)):
+                with pytest.raises(NodeError) as caught:
+                    call()
+                seen.add(type(caught.value))
+                if record["http_status"] != 200:
+                    assert isinstance(caught.value, NodeStatusError)
+                    assert caught.value.status == record["http_status"]
+    assert seen == {NodeStatusError, NodeAnswerError, NodeRpcError}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"", NodeAnswerError),
+        (b"11 eof_exception: End Of File", NodeAnswerError),
+        (b'[{"id":1,"result":{"previous":', NodeAnswerError),
+        (b"[]", NodeAnswerError),
+        (b'[{"id":5,"result":null},{"id":6,"result":null}]', NodeAnswerError),
+        (b'[{"id":1,"result":null},{"id":1,"result":null}]', NodeAnswerError),
+        (b'[{"id":1,"result":{}},{"id":2,"result":null}]', NodeAnswerError),
+        (b'{"id":1,"result":null}', NodeAnswerError),
+        (b'{"id":null,"error":{"code":1600,"message":"Batch size too large"}}', NodeRpcError),
+        (b'[{"id":1,"result":null},{"id":2,"error":{"code":-32603,"message":"x"}}]', NodeRpcError),
+        (b"\xff\xfe[", NodeAnswerError),
+        (b"[" * 100_000, NodeAnswerError),
+    ],
+)
+def test_an_unusable_answer_is_named(body, error):
+    """Truncated, empty, deep, foreign or refused: the error says which node and what it sent."""
+    with serving(http(body)) as url, pytest.raises(error) as caught:
+        Node(url, timeout_s=5).blocks([1, 2])
+    assert url in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["block_id", "previous"])
+def test_an_id_that_does_not_fit_the_number_is_refused(still_node, name):
+    """A block's id begins with its number, so another block in its place is noticed."""
+    block = json.loads(still_node.chain.block(50).condenser_json())
+    block[name] = f"{77:08x}" + block[name][8:]
+    answer = json.dumps([{"jsonrpc": "2.0", "id": 50, "result": block}]).encode()
+    with serving(http(answer)) as url, pytest.raises(NodeAnswerError, match=f"50 with {name}"):
+        Node(url).blocks([50])
+
+
+def test_connection_refused_is_unreachable():
+    """Nobody listens: the error names the node and the plain reason."""
+    with serving(raw(b"")) as url:
+        pass
+    with pytest.raises(NodeUnreachableError, match="Connection refused"):
+        Node(url).head()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        reset,
+        raw(b""),
+        raw(b"nonsense\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[]"),
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n"),
+    ],
+)
+def test_a_broken_connection_is_unreachable(script):
+    """Reset or closed in the middle, closed without a word, not HTTP at all."""
+    with serving(script) as url, pytest.raises(NodeUnreachableError):
+        Node(url, timeout_s=5).head()
+
+
+def test_a_node_that_never_answers_is_abandoned():
+    """Accepting and saying nothing ends at the deadline."""
+    stop = threading.Event()
+    with serving(lambda _c, _r: stop.wait(10) and None) as url:
+        begun = time.monotonic()
+        with pytest.raises(NodeTimeoutError, match=r"within 0\.5 s"):
+            Node(url, timeout_s=0.5).head()
+        assert time.monotonic() - begun < 3
+        stop.set()
+
+
+def test_a_node_that_trickles_is_abandoned():
+    """One byte at a time renews requests' own timeout for ever; the deadline still holds."""
+    stop = threading.Event()
+    with serving(drip(stop)) as url:
+        begun = time.monotonic()
+        with pytest.raises(NodeTimeoutError):
+            Node(url, timeout_s=0.5).head()
+        assert time.monotonic() - begun < 3
+        stop.set()

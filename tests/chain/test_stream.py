@@ -1,0 +1,185 @@
+"""Following a real node over HTTP: in order, without a hole, over failures and forks."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from tests.support.scripted_http import http, serving
+
+from steembot.chain.node import Node
+from steembot.chain.stream import ChainStream
+from steembot.operation import Block
+
+
+class Recorder:
+    """Takes the changes as the block log would, and lets a test wait for them."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.removed = 0
+        self.irreversible = 0
+        self._news: queue.Queue[None] = queue.Queue()
+
+    def id_at(self, num: int) -> str | None:
+        first = self.blocks[0].num if self.blocks else 0
+        if not first <= num < first + len(self.blocks):
+            return None
+        return self.blocks[num - first].id
+
+    def apply(self, change, irreversible: int) -> None:
+        for gone in change.removed:
+            assert self.blocks.pop().id == gone.id
+            self.removed += 1
+        for block in change.appended:
+            if self.blocks:
+                assert block.previous == self.blocks[-1].id
+            self.blocks.append(block)
+        self.irreversible = irreversible
+        self._news.put(None)
+
+    def wait(self, condition, timeout_s: float = 20.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            self._news.get(timeout=max(0.01, deadline - time.monotonic()))
+
+
+@contextmanager
+def streaming(recorder: Recorder, urls: list[str], **options):
+    options = {"tip": None, "irreversible": 0, "start": 1} | options
+    stream = ChainStream(
+        [Node(url, timeout_s=5) for url in urls],
+        id_at=recorder.id_at,
+        apply=recorder.apply,
+        **options,
+    )
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            stream.run()
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield stream
+    finally:
+        stream.stop()
+        thread.join(10)
+    assert not failures
+    assert not thread.is_alive()
+
+
+def test_catches_up_and_stays_at_the_head(moving_node):
+    """From the first block to a moving head, every block once, in order."""
+    recorder = Recorder()
+    with streaming(recorder, [moving_node.url]):
+        recorder.wait(lambda: len(recorder.blocks) >= 60)
+    truth = [moving_node.chain.block(num).id for num in range(1, 61)]
+    assert [block.id for block in recorder.blocks[:60]] == truth
+    assert recorder.irreversible >= 30
+
+
+def test_begins_at_the_head(still_node):
+    """Without a start the head is the first block."""
+    recorder = Recorder()
+    with streaming(recorder, [still_node.url], start=None):
+        recorder.wait(lambda: recorder.blocks)
+    assert [block.num for block in recorder.blocks] == [120]
+
+
+def test_goes_on_after_the_tip(still_node):
+    """A later run begins behind the block where the one before ended."""
+    recorder = Recorder()
+    node = Node(still_node.url)
+    recorder.blocks = [block for block in node.blocks(range(70, 81)) if block is not None]
+    with streaming(recorder, [still_node.url], tip=recorder.blocks[-1].ref, start=None):
+        recorder.wait(lambda: len(recorder.blocks) == 51)
+    assert [block.num for block in recorder.blocks] == list(range(70, 121))
+
+
+def test_follows_forks(moving_node):
+    """Forks of several depths at the head end in the node's chain."""
+    recorder = Recorder()
+    with streaming(recorder, [moving_node.url]):
+        for depth in (1, 2, 7, 12):
+            so_far = moving_node.chain.head.num
+            recorder.wait(lambda n=so_far: recorder.blocks and recorder.blocks[-1].num >= n)
+            moving_node.call(lambda d=depth: moving_node.chain.fork(d))
+        so_far = moving_node.chain.head.num + 5
+        recorder.wait(lambda: recorder.blocks[-1].num >= so_far)
+    assert recorder.removed >= 4
+    for block in recorder.blocks[:so_far]:
+        assert block.id == moving_node.chain.block(block.num).id
+
+
+def test_a_failing_node_is_said_once_and_so_is_its_return(moving_node, caplog):
+    """The other node carries on; one line tells of the failure."""
+    caplog.set_level(logging.INFO)
+    recorder = Recorder()
+    with (
+        serving(http(b"<html>502</html>", "502 Bad Gateway", "text/html")) as ill,
+        streaming(recorder, [ill, moving_node.url]),
+    ):
+        recorder.wait(lambda: len(recorder.blocks) >= 60)
+    lines = [r.getMessage() for r in caplog.records if ill in r.getMessage()]
+    assert lines == [f"node {ill}: HTTP 502 Bad Gateway; asking it again later"]
+
+
+def test_a_node_that_was_away_is_followed_again(caplog):
+    """Refused, then there: one warning, one return, and not a block missing."""
+    from steembot.devnode.chain import Chain  # noqa: PLC0415
+    from steembot.devnode.generate import GeneratedBlocks  # noqa: PLC0415
+    from steembot.devnode.server import DevNode  # noqa: PLC0415
+
+    caplog.set_level(logging.INFO)
+    recorder = Recorder()
+    source = GeneratedBlocks("away", genesis_time=1_600_000_002)
+    chain = Chain(source, start=time.monotonic(), ready=30, interval_s=0.05)
+    with DevNode.running(chain) as node:
+        url, port = node.url, int(node.url.rsplit(":", 1)[1])
+    with streaming(recorder, [url]) as stream:
+        deadline = time.monotonic() + 10
+        while not stream.situation.trouble:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with DevNode.running(chain, port=port):
+            recorder.wait(lambda: len(recorder.blocks) >= 50)
+    told = [r.getMessage() for r in caplog.records]
+    assert sum("Connection refused" in line for line in told) == 1
+    assert told.count(f"node {url} is back") == 1
+    assert [block.num for block in recorder.blocks] == list(range(1, len(recorder.blocks) + 1))
+
+
+def test_a_start_above_the_head_waits_and_says_so(still_node, caplog):
+    """The chain is not there yet: one line, no block, no failure."""
+    recorder = Recorder()
+    with streaming(recorder, [still_node.url], start=500) as stream:
+        deadline = time.monotonic() + 10
+        while not caplog.records:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert stream.situation.trouble == ""
+    assert "waiting for block 500: the node's head is block 120" in caplog.text
+    assert recorder.blocks == []
+
+
+def test_an_error_of_the_log_ends_the_stream(still_node):
+    """What ``apply`` raises ends the run: a block that isn't durable is not followed further."""
+
+    def apply(_change, _irreversible) -> None:
+        raise OSError("no space left")
+
+    recorder = Recorder()
+    recorder.apply = apply
+    stream = ChainStream(
+        [Node(still_node.url)], tip=None, irreversible=0, start=1, id_at=recorder.id_at, apply=apply
+    )
+    with pytest.raises(OSError, match="no space left"):
+        stream.run()
