@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,18 +24,15 @@ NODE = "test-devnode.service"
 NODE_PORT = 38090
 
 
-@pytest.fixture(scope="module")
-def recorded() -> list[str]:
+@pytest.fixture(scope="session")
+def recorded(chaindata: Path) -> list[str]:
     """Return the links of the recorded chain's new posts, in chain order.
 
     Told apart here by rules of the chain, and not by the program's own code: a post has no
     parent author; the same permlink again, or a body that is a patch, is an edit.
     """
-    folder = conftest.chaindata()
-    if folder is None:
-        pytest.skip("STEEMBOT_CHAINDATA names no folder with recorded blocks")
     seen: dict[str, bool] = {}
-    for line in (folder / RECORDED).read_text().splitlines():
+    for line in (chaindata / RECORDED).read_text().splitlines():
         for transaction in json.loads(line)["block"]["transactions"]:
             for operation in transaction["operations"]:
                 value = operation["value"]
