@@ -36,8 +36,9 @@ EVERY_TYPE: Final = "*"
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Credit = Annotated[int, Meta(ge=1, le=MAX_CREDIT)]
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$")]
-TypeName = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$")]
+# \Z, since $ would let a line end through, and with it a forged line into the log.
+Name = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*\Z")]
+TypeName = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})\Z")]
 
 
 class ErrorCode(StrEnum):
@@ -103,8 +104,8 @@ class Subscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed"
     session: str
     chain: str
     head: BlockRef | None
-    irreversible: int
-    oldest: int | None
+    irreversible: U32
+    oldest: U32 | None
     after: Cursor | None
 
 
@@ -114,11 +115,11 @@ class BlockMessage(msgspec.Struct, frozen=True, tag_field="kind", tag="block"):
     ``irreversible`` is the number of the last irreversible block when this was sent.
     """
 
-    num: int
+    num: U32
     id: str
     previous: str
-    timestamp: int
-    irreversible: int
+    timestamp: U32
+    irreversible: U32
     operations: tuple[RawOperation, ...]
 
 
@@ -129,10 +130,10 @@ class Undo(msgspec.Struct, frozen=True, tag_field="kind", tag="undo"):
     to remember what may be undone.
     """
 
-    num: int
+    num: U32
     id: str
     previous: str
-    timestamp: int
+    timestamp: U32
     operations: tuple[RawOperation, ...]
 
 
@@ -140,15 +141,15 @@ class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress"):
     """Nothing matched up to here: a position worth remembering."""
 
     cursor: Cursor
-    irreversible: int
-    timestamp: int
+    irreversible: U32
+    timestamp: U32
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
     """The server lives. ``head`` is null while it has no block yet."""
 
     head: BlockRef | None
-    irreversible: int
+    irreversible: U32
 
 
 class ClientStatus(msgspec.Struct, frozen=True):
@@ -170,9 +171,9 @@ class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
     session: str
     chain: str
     head: BlockRef | None
-    head_timestamp: int
-    irreversible: int
-    oldest: int | None
+    head_timestamp: U32
+    irreversible: U32
+    oldest: U32 | None
     words: str
     clients: list[ClientStatus]
 
