@@ -244,6 +244,8 @@ class BlockLog:
         return connection
 
     def _open_or_set_aside(self) -> sqlite3.Connection:
+        if not self._path.exists():
+            self._move_companions(None)  # somebody removed just the file itself
         try:
             return self._open()
         except (
@@ -262,12 +264,17 @@ class BlockLog:
                 aside.name,
             )
             self._path.replace(aside)
-            self._remove_companions()
+            self._move_companions(aside)
             return self._open()
 
-    def _remove_companions(self) -> None:
+    def _move_companions(self, aside: Path | None) -> None:
+        """Take SQLite's files beside the log (sqlite.org, "WAL-mode File Format") with it."""
         for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            companion = self._path.with_name(self._path.name + suffix)
+            if aside is None:
+                companion.unlink(missing_ok=True)
+            elif companion.exists():
+                companion.replace(aside.with_name(aside.name + suffix))
 
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()

@@ -1,0 +1,279 @@
+"""Delivery: in order, once, with tries, deaths, dead letters and undos."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.bot.conftest import message, undo
+from tests.support.blocks import make_block, make_chain
+
+from steembot.bot.bot import Bot
+from steembot.bot.runner import DEATHS, TRIES, Runner, Stopped
+from steembot.bot.state import BotState
+from steembot.feed import wire
+from steembot.operation import Cursor
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing after it runs in this process."""
+
+
+def counting_bot(seen: list[str], fail=None) -> Bot:
+    bot = Bot()
+
+    @bot.on("*")
+    def count(op, ctx):
+        seen.append(op.value["n"])
+        ctx.state["count"] = ctx.state.get("count", 0) + 1
+        if fail is not None:
+            fail(op)
+
+    return bot
+
+
+def test_operations_come_in_chain_order_with_their_place(run):
+    """Each operation once, its fields as the chain has them."""
+    ops = []
+    bot = Bot()
+    bot.on("comment")(lambda op, _ctx: ops.append(op))
+    runner, state = run(bot)
+    block = make_block(5, "0" * 40, types=("comment", "comment", "comment"))
+    runner.on_block(message(block))
+    assert [op.value["n"] for op in ops] == ["5/0", "5/1", "5/2"]
+    assert [(op.trx_in_block, op.op_in_trx) for op in ops] == [(0, 0), (0, 1), (1, 0)]
+    assert ops[0].timestamp.isoformat() == "2017-07-14T02:40:15+00:00"
+    assert state.position == ops[-1].cursor
+
+
+def test_an_operation_is_immutable(run):
+    """A handler can't change what the next one sees."""
+    ops = []
+    bot = Bot()
+    bot.on("*")(lambda op, _ctx: ops.append(op))
+    runner, _ = run(bot)
+    runner.on_block(message(make_block(5, "0" * 40)))
+    with pytest.raises(AttributeError):
+        ops[0].type = "vote"
+
+
+def test_the_context_knows_head_and_irreversible(run):
+    """``ctx`` tells how far the chain is."""
+    seen = []
+    bot = Bot()
+    bot.on("*")(lambda _op, ctx: seen.append((ctx.head, ctx.irreversible, ctx.age > 1e6)))
+    runner, _ = run(bot)
+    runner.announce(100, 80)
+    runner.on_block(message(make_block(90, "0" * 40, types=("vote",))))
+    assert seen == [(100, 80, True)]
+
+
+def test_a_raising_handler_is_tried_again_and_leaves_no_state(run):
+    """State of a failed try is dropped; the try that succeeds counts once."""
+    seen: list[str] = []
+    pauses: list[float] = []
+
+    def fail(op):
+        if len(seen) < TRIES:
+            raise RuntimeError("not yet")
+
+    runner, state = run(counting_bot(seen, fail), pause=pauses.append)
+    runner.on_block(message(make_block(5, "0" * 40, types=("vote",))))
+    assert seen == ["5/0"] * TRIES
+    assert state.values["count"] == 1
+    assert state.dead_letters() == []
+    assert pauses == sorted(pauses)
+
+
+def test_a_handler_that_goes_on_raising_parks_the_operation(run, caplog):
+    """After the last try the operation is a dead letter with its body, and the bot goes on."""
+    seen: list[str] = []
+
+    def fail(op):
+        if op.type == "comment":
+            raise RuntimeError("never")
+
+    runner, state = run(counting_bot(seen, fail))
+    runner.on_block(message(make_block(5, "0" * 40, types=("comment", "vote"))))
+    (letter,) = state.dead_letters()
+    assert letter.type == "comment"
+    assert '"n":"5/0"' in letter.operation
+    assert "RuntimeError: never" in letter.error
+    assert Cursor.parse(letter.cursor).op_in_trx == 0
+    assert seen == ["5/0"] * TRIES + ["5/1"]
+    assert state.values["count"] == 1
+    assert "parked comment of block 5" in caplog.text
+
+
+def test_a_body_that_is_no_object_is_parked(run):
+    """Bytes that no handler could read neither stop the bot nor disappear."""
+    import msgspec  # noqa: PLC0415
+
+    block = make_block(5, "0" * 40, types=("vote", "vote"))
+    broken = msgspec.structs.replace(block.operations[0], value=b"[1")
+    block = msgspec.structs.replace(block, operations=(broken, block.operations[1]))
+    seen: list[str] = []
+    runner, state = run(counting_bot(seen))
+    runner.on_block(message(block))
+    assert seen == ["5/1"]
+    assert "[1" in state.dead_letters()[0].operation
+
+
+def test_an_operation_that_kills_the_process_is_parked(run):
+    """After three deaths on one operation it is set aside without being run again."""
+    seen: list[str] = []
+
+    def fail(op):
+        if op.value["n"] == "5/1":
+            raise Killed
+
+    bot = counting_bot(seen, fail)
+    block = message(make_block(5, "0" * 40, types=("vote", "vote", "vote")))
+    restarts = 0
+    while True:
+        runner, state = run(bot)
+        left = [
+            op
+            for op in block.operations
+            if state.position is None or op.within_block > state.position.within_block
+        ]
+        import msgspec  # noqa: PLC0415
+
+        try:
+            runner.on_block(msgspec.structs.replace(block, operations=tuple(left)))
+        except Killed:
+            restarts += 1
+            continue
+        break
+    assert restarts == DEATHS
+    assert seen.count("5/1") == DEATHS
+    assert "killed or hung the process 3 times" in state.dead_letters()[0].error
+    assert state.values["count"] == 2
+
+
+def test_a_stop_between_tries_is_no_death_and_no_loss(run):
+    """A process asked to end leaves the operation to the next start."""
+    seen: list[str] = []
+
+    def fail(_op):
+        raise RuntimeError("x")
+
+    def stop(_seconds):
+        raise Stopped
+
+    runner, state = run(counting_bot(seen, fail), pause=stop)
+    with pytest.raises(Stopped):
+        runner.on_block(message(make_block(5, "0" * 40, types=("vote",))))
+    assert state.position is None
+    again: list[str] = []
+    runner, state = run(counting_bot(again))
+    runner.on_block(message(make_block(5, "0" * 40, types=("vote",))))
+    assert again == ["5/0"]
+    assert state.dead_letters() == []
+
+
+def test_undo_runs_newest_first_and_moves_back(run):
+    """Undo handlers see the delivered operations in reverse, and the position follows."""
+    told: list[tuple[str, str]] = []
+    bot = Bot()
+    bot.on("*")(lambda op, _ctx: told.append(("do", op.value["n"])))
+    bot.undo("*")(lambda op, _ctx: told.append(("undo", op.value["n"])))
+    chain = make_chain(5, 2)
+    runner, state = run(bot)
+    for block in chain:
+        runner.on_block(message(block))
+    for block in reversed(chain):
+        runner.on_undo(undo(block))
+    does = [n for what, n in told if what == "do"]
+    undone = [n for what, n in told if what == "undo"]
+    assert undone == list(reversed(does))
+    assert state.position == Cursor.end_of(4, chain[0].previous)
+
+
+def test_the_undo_of_a_dead_letter_drops_it(run):
+    """What never succeeded is not undone, and its dead letter is gone with the block."""
+    undone: list[str] = []
+
+    def fail(op):
+        if op.type == "comment":
+            raise RuntimeError("never")
+
+    bot = counting_bot([], fail)
+    bot.undo("*")(lambda op, _ctx: undone.append(op.type))
+    runner, state = run(bot)
+    block = make_block(5, "0" * 40, types=("comment", "vote"))
+    runner.on_block(message(block))
+    assert len(state.dead_letters()) == 1
+    runner.on_undo(undo(block))
+    assert undone == ["vote"]
+    assert state.dead_letters() == []
+
+
+def test_progress_moves_the_position(run):
+    """Where nothing matched, the place is remembered all the same."""
+    runner, state = run(counting_bot([]))
+    end = Cursor.end_of(9, f"{9:08x}" + "c" * 32)
+    runner.on_progress(wire.Progress(cursor=end, irreversible=1, timestamp=0))
+    assert state.position == end
+
+
+def test_timers_run_between_operations_and_commit(run):
+    """A timer's state is kept; one that raises costs itself only."""
+    now = [0.0]
+    bot = counting_bot([])
+    bot.every(10)(lambda ctx: ctx.state.update(ticks=ctx.state.get("ticks", 0) + 1))
+    bot.every(10)(lambda ctx: ctx.state.update(bad=1 / 0))
+    runner, state = run(bot, clock=lambda: now[0])
+    assert runner.run_timers() == 10
+    for now[0] in (10.0, 15.0, 20.0, 45.0):
+        runner.run_timers()
+    assert state.values["ticks"] == 3
+    assert "bad" not in state.values
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), length=st.integers(1, 6))
+def test_killed_anywhere_nothing_is_skipped_and_nothing_counts_twice(
+    tmp_path_factory, data, length
+):
+    """Kill the bot at drawn points, restart behind its position: the end is one clean run's."""
+    chain = make_chain(1, length, types=("vote", "comment", "vote"))
+    path = tmp_path_factory.mktemp("bot") / "s"
+    handled: list[str] = []
+    kills = 0
+
+    def fail(_op):
+        nonlocal kills
+        if kills < 8 and data.draw(st.integers(0, 5)) == 0:
+            kills += 1
+            raise Killed
+
+    seen: list[str] = []
+    bot = counting_bot(seen, fail)
+    for _ in range(100):
+        with BotState(path, chain="steem") as state:
+            runner = Runner(bot, state, pause=lambda _s: None, alive=lambda: None)
+            try:
+                for block in chain:
+                    position = state.position
+                    if position is not None and position.block_num > block.num:
+                        continue
+                    operations = tuple(
+                        op
+                        for op in block.operations
+                        if position is None
+                        or position.block_num < block.num
+                        or op.within_block > position.within_block
+                    )
+                    import msgspec  # noqa: PLC0415
+
+                    whole = message(block)
+                    runner.on_block(msgspec.structs.replace(whole, operations=operations))
+            except Killed:
+                continue
+            handled = [op for op in dict.fromkeys(seen)]
+            parked = len(state.dead_letters())
+            assert state.values.get("count", 0) + parked == 3 * length
+            break
+    assert handled == [f"{num}/{i}" for num in range(1, length + 1) for i in range(3)]
+    assert len(seen) <= 3 * length + kills
