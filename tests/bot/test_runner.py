@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.bot.conftest import message, undo
-from tests.support.blocks import make_block, make_chain
 
 from steembot.bot.bot import Bot
 from steembot.bot.runner import DEATHS, TRIES, Runner, Stopped
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import Cursor
+from tests.bot.conftest import message, undo
+from tests.support.blocks import make_block, make_chain
 
 
 class Killed(BaseException):
@@ -107,8 +108,6 @@ def test_a_handler_that_goes_on_raising_parks_the_operation(run, caplog):
 
 def test_a_body_that_is_no_object_is_parked(run):
     """Bytes that no handler could read neither stop the bot nor disappear."""
-    import msgspec  # noqa: PLC0415
-
     block = make_block(5, "0" * 40, types=("vote", "vote"))
     broken = msgspec.structs.replace(block.operations[0], value=b"[1")
     block = msgspec.structs.replace(block, operations=(broken, block.operations[1]))
@@ -137,8 +136,6 @@ def test_an_operation_that_kills_the_process_is_parked(run):
             for op in block.operations
             if state.position is None or op.within_block > state.position.within_block
         ]
-        import msgspec  # noqa: PLC0415
-
         try:
             runner.on_block(msgspec.structs.replace(block, operations=tuple(left)))
         except Killed:
@@ -265,13 +262,11 @@ def test_killed_anywhere_nothing_is_skipped_and_nothing_counts_twice(
                         or position.block_num < block.num
                         or op.within_block > position.within_block
                     )
-                    import msgspec  # noqa: PLC0415
-
                     whole = message(block)
                     runner.on_block(msgspec.structs.replace(whole, operations=operations))
             except Killed:
                 continue
-            handled = [op for op in dict.fromkeys(seen)]
+            handled = list(dict.fromkeys(seen))
             parked = len(state.dead_letters())
             assert state.values.get("count", 0) + parked == 3 * length
             break

@@ -10,10 +10,10 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.blocks import fork, make_chain, ref
 
 from steembot.broadcaster.block_log import BlockLog
 from steembot.chain.follower import Change
+from tests.support.blocks import fork, make_chain, ref
 
 
 def open_log(path, **options) -> BlockLog:
@@ -191,8 +191,8 @@ def test_any_history_reads_as_the_chain(tmp_path_factory, changes, cache_bytes):
     path = tmp_path_factory.mktemp("log") / "log"
     with open_log(path, cache_bytes=cache_bytes) as log:
         log.apply(Change((), tuple(chain)), 0)
-        for index, (depth, grow) in enumerate(changes):
-            depth = min(depth, len(chain) - 1)
+        for index, (wanted_depth, grow) in enumerate(changes):
+            depth = min(wanted_depth, len(chain) - 1)
             new = fork(chain, depth, grow, f"{index}")
             log.apply(switch(chain, new, depth), 0)
             for gone in chain[len(chain) - depth :]:

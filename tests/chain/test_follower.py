@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.blocks import fork, make_block, make_chain, ref
 
 from steembot.chain.follower import Change, Follower, Span
 from steembot.errors import ForkTooDeepError
 from steembot.operation import Block, BlockRef
+from tests.support.blocks import fork, make_block, make_chain, ref
 
 
 class Chain:

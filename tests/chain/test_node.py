@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-from tests.support.scripted_http import drip, http, raw, reset, serving
 
 from steembot.chain.node import MAX_BATCH, Node
 from steembot.errors import (
@@ -18,6 +17,7 @@ from steembot.errors import (
     NodeTimeoutError,
     NodeUnreachableError,
 )
+from tests.support.scripted_http import drip, http, raw, reset, serving
 
 
 def test_head_is_what_the_node_says(still_node):

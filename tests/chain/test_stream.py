@@ -9,11 +9,11 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from tests.support.scripted_http import http, serving
 
 from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
 from steembot.operation import Block
+from tests.support.scripted_http import http, serving
 
 
 class Recorder:

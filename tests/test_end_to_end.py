@@ -1,0 +1,276 @@
+"""The whole road in real processes, without systemd: node, broadcaster, socket, bot."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import Process, environment
+
+LINK = "https://steemit.com/@"
+
+
+def links_of(path: Path) -> list[str]:
+    """The root posts of a recorded chain, in chain order: no replies, no patches, each once."""
+    links: list[str] = []
+    for line in path.read_text().splitlines():
+        for transaction in json.loads(line)["block"]["transactions"]:
+            for operation in transaction["operations"]:
+                value = operation["value"]
+                if (
+                    operation["type"] == "comment_operation"
+                    and not value["parent_author"]
+                    and not value["body"].startswith("@@ -")
+                ):
+                    links.append(f"{LINK}{value['author']}/{value['permlink']}")
+    return list(dict.fromkeys(links))
+
+
+def transactions_of(block) -> list[dict]:
+    return json.loads(block.condenser_json())["transactions"]
+
+
+def links_in(lines: list[str]) -> list[str]:
+    return [line[line.index(LINK) :] for line in lines if LINK in line]
+
+
+class Swarm:
+    """A devnode, and the settings by which a broadcaster and bots find each other."""
+
+    def __init__(self, tmp_path: Path, node_url: str, start: int | str) -> None:
+        self._tmp_path = tmp_path
+        self.env = environment(
+            STEEMBOT_NODES=node_url,
+            STEEMBOT_START=start,
+            STEEMBOT_SOCKET=tmp_path / "broadcaster.sock",
+            STEEMBOT_STATE_DIR=tmp_path / "state",
+        )
+
+    def broadcaster(self) -> Process:
+        return Process("steembot-broadcaster", env=self.env, cwd=self._tmp_path)
+
+    def bot(self, **more: str) -> Process:
+        return Process("steembot-bot", env=self.env | more, cwd=self._tmp_path)
+
+
+def devnode(tmp_path: Path, *arguments: str) -> Process:
+    return Process("steembot-devnode", *arguments, env=environment(), cwd=tmp_path)
+
+
+def url_of(node: Process) -> str:
+    node.says("http://127.0.0.1:")
+    return next(line.split()[1] for line in node.lines if "http://127.0.0.1:" in line)
+
+
+@pytest.fixture
+def recorded(chaindata) -> Path:
+    return chaindata / "blocks" / "steem_2017_2020.chain.jsonl"
+
+
+def test_recorded_blocks_give_exactly_their_new_posts(tmp_path, recorded):
+    """Every root post of real blocks, once, in chain order; replies and edits never."""
+    expected = links_of(recorded)
+    assert len(expected) > 50
+    with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.02") as node:
+        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        with swarm.broadcaster(), swarm.bot() as bot:
+            bot.wait_for(lambda lines: len(links_in(lines)) >= len(expected), "all links")
+            bot.signal(signal.SIGTERM)
+            assert bot.ended() == 0
+    assert links_in(bot.lines) == expected
+
+
+def test_irreversible_mode_gives_the_same_posts_later(tmp_path, recorded):
+    """What is irreversible in the end is everything, in the same order."""
+    expected = links_of(recorded)
+    with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.02") as node:
+        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        with swarm.broadcaster(), swarm.bot(STEEMBOT_MODE="irreversible") as bot:
+            bot.wait_for(lambda lines: len(links_in(lines)) >= len(expected), "all links")
+    assert links_in(bot.lines) == expected
+
+
+@pytest.mark.parametrize("victim", ["broadcaster", "bot", "both"])
+def test_kill_9_loses_and_doubles_nothing(tmp_path, recorded, victim):
+    """Killed at any instant and started again, the links are those of an undisturbed run."""
+    expected = links_of(recorded)
+    lines: list[str] = []
+    with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.05") as node:
+        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        broadcaster, bot = swarm.broadcaster(), swarm.bot()
+        kills = 0
+        try:
+            for goal in (5, 15, 25, 35, 45, 55, len(expected)):
+                bot.wait_for(
+                    lambda new, n=goal: len(set(links_in(lines + new))) >= n, f"{goal} links"
+                )
+                if goal == len(expected):
+                    break
+                if victim in ("bot", "both"):
+                    bot.__exit__(None, None, None)
+                    lines += bot.lines
+                    kills += 1
+                if victim in ("broadcaster", "both"):
+                    broadcaster.__exit__(None, None, None)
+                    broadcaster = swarm.broadcaster()
+                if victim in ("bot", "both"):
+                    bot = swarm.bot()
+        finally:
+            bot.__exit__(None, None, None)
+            broadcaster.__exit__(None, None, None)
+    got = links_in(lines + bot.lines)
+    assert list(dict.fromkeys(got)) == expected
+    assert len(got) - len(expected) <= kills, "at most the one in flight at each kill comes twice"
+
+
+def test_a_bot_that_was_away_goes_on_where_it_was(tmp_path, recorded):
+    """Stopped for a while, then started: not a post missed, none twice."""
+    expected = links_of(recorded)
+    with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.05") as node:
+        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        with swarm.broadcaster() as broadcaster:
+            with swarm.bot() as first:
+                first.wait_for(lambda lines: len(links_in(lines)) >= 10, "10 links")
+                first.signal(signal.SIGTERM)
+                assert first.ended() == 0
+            broadcaster.says("left: it said goodbye")
+            time.sleep(0.5)  # blocks go by meanwhile
+            with swarm.bot() as second:
+                second.wait_for(
+                    lambda lines: len(links_in(first.lines + lines)) >= len(expected), "the rest"
+                )
+    assert links_in(first.lines + second.lines) == expected
+
+
+def test_connected_and_disconnected_are_said_once_each(tmp_path):
+    """A broadcaster that ends and returns: one line each way, and back within 1.5 s."""
+    with devnode(tmp_path, "--generate", "a", "--interval", "0.1") as node:
+        swarm = Swarm(tmp_path, url_of(node), "head")
+        with swarm.bot() as bot:
+            with swarm.broadcaster() as broadcaster:
+                bot.says("connected to the broadcaster")
+                broadcaster.signal(signal.SIGTERM)
+                assert broadcaster.ended() == 0
+            bot.says("disconnected from the broadcaster")
+            with swarm.broadcaster() as broadcaster:
+                broadcaster.says("subscribed to comment")
+                begun = time.monotonic()
+                bot.wait_for(
+                    lambda lines: sum("connected to the b" in line for line in lines) >= 2, "again"
+                )
+                assert time.monotonic() - begun < 1.5
+                bot.signal(signal.SIGTERM)
+                assert bot.ended() == 0
+    said = [line for line in bot.lines if "connected" in line]
+    assert ["disconnected" in line for line in said] == [False, True, False]
+
+
+def test_forks_reach_the_bot_as_undos(tmp_path, moving_node):
+    """A bot with an undo handler ends with exactly the canonical chain's votes."""
+    (tmp_path / "tally.py").write_text(
+        "from steembot.bot import Bot\n"
+        "bot = Bot()\n"
+        "@bot.on('*')\n"
+        "def do(op, ctx):\n"
+        "    ctx.log.info('do %s', op.cursor)\n"
+        "@bot.undo('*')\n"
+        "def undo(op, ctx):\n"
+        "    ctx.log.info('undo %s', op.cursor)\n"
+    )
+    chain = moving_node.chain
+    swarm = Swarm(tmp_path, moving_node.url, 1)
+    with swarm.broadcaster(), swarm.bot(STEEMBOT_HANDLERS="tally") as bot:
+        for depth in (1, 3, 8):
+            passed = chain.head.num
+            bot.wait_for(
+                lambda lines, n=passed: any(f"do {n + 2}-" in line for line in lines[-400:]),
+                f"block {passed + 2}",
+            )
+            moving_node.call(lambda d=depth: chain.fork(d))
+        end = chain.head.num + 3
+        bot.wait_for(
+            lambda lines: any(
+                int(line.split("do ")[1].split("-")[0]) > end
+                for line in lines[-200:]
+                if " do " in line
+            ),
+            f"block {end + 1}",
+        )
+    held: list[str] = []
+    undone = 0
+    for line in bot.lines:
+        if " undo " in line:
+            assert held.pop() == line.split(" undo ")[1], "the newest operation first"
+            undone += 1
+        elif " do " in line:
+            held.append(line.split(" do ")[1])
+    assert undone > 0
+    canonical = [
+        f"{num}-{chain.block(num).id}-{trx}-{op}-0"
+        for num in range(1, end + 1)
+        for trx, transaction in enumerate(
+            json.loads(chain.block(num).condenser_json())["transactions"]
+        )
+        for op, _ in enumerate(transaction["operations"])
+    ]
+    assert [cursor for cursor in held if int(cursor.split("-")[0]) <= end] == canonical
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"STEEMBOT_CHAIN": "bitcoin"}, ["STEEMBOT_CHAIN='bitcoin'", "steem, hive"]),
+        ({"STEEMBOT_NODES": "wss://x.example"}, ["STEEMBOT_NODES='wss://x.example'", "WebSocket"]),
+        ({"STEEMBOT_NODES": "ftp://x"}, ["STEEMBOT_NODES='ftp://x'", "https://"]),
+        ({"STEEMBOT_START": "-5"}, ["STEEMBOT_START='-5'", "head, or a block number"]),
+        ({"STEEMBOT_NODE": "x"}, ["STEEMBOT_NODE='x'", "did you mean STEEMBOT_NODES?"]),
+    ],
+)
+@pytest.mark.parametrize("process", ["steembot-broadcaster", "steembot-bot"])
+def test_a_wrong_setting_ends_the_process_with_one_line(tmp_path, process, setting, words):
+    """Status 78, and one line that names the setting, the value and what is allowed."""
+    env = Swarm(tmp_path, "http://127.0.0.1:9", 1).env | setting
+    with Process(process, env=env, cwd=tmp_path) as ended:
+        assert ended.ended() == 78
+    (line,) = ended.lines
+    for word in words:
+        assert word in line
+
+
+def test_handlers_that_do_not_import_end_with_their_traceback(tmp_path):
+    """Status 78, the setting, and where in the author's code it failed."""
+    (tmp_path / "broken.py").write_text("def f():\n    return 1 / 0\nf()\n")
+    swarm = Swarm(tmp_path, "http://127.0.0.1:9", 1)
+    with swarm.bot(STEEMBOT_HANDLERS="broken") as bot:
+        assert bot.ended() == 78
+    assert "STEEMBOT_HANDLERS='broken'" in bot.lines[0]
+    assert any("ZeroDivisionError" in line for line in bot.lines)
+
+
+def test_a_second_broadcaster_does_not_steal_the_socket(tmp_path):
+    """A path that another process serves is refused, and the first one goes on."""
+    with devnode(tmp_path, "--generate", "a", "--interval", "0.1") as node:
+        swarm = Swarm(tmp_path, url_of(node), "head")
+        with swarm.broadcaster() as first, swarm.bot() as bot:
+            bot.says("connected to the broadcaster")
+            second_env = swarm.env | {"STEEMBOT_STATE_DIR": str(tmp_path / "other")}
+            with Process("steembot-broadcaster", env=second_env, cwd=tmp_path) as second:
+                assert second.ended() == 78
+            assert "another process serves" in second.lines[-1]
+            bot.wait_for(links_in, "a link")
+            assert first.lines
+
+
+def test_help_and_unknown_arguments(tmp_path):
+    """``--help`` is a manual page; settings are no arguments."""
+    for process in ("steembot-broadcaster", "steembot-bot"):
+        with Process(process, "--help", env=environment(), cwd=tmp_path) as helped:
+            assert helped.ended() == 0
+        assert helped.lines[0].startswith(f"{process} - ")
+        with Process(process, "--nodes", env=environment(), cwd=tmp_path) as refused:
+            assert refused.ended() == 1
+        assert "environment variables" in refused.lines[0]
