@@ -216,7 +216,8 @@ class Machine:
                 raise TimeoutError(f"Not so after {timeout_s} s")
 
     def _inside(self, user: str | None = None) -> list[str]:
-        enter = ["nsenter", "--target", str(self._pid), "--all"]
+        # Its root too: in a chroot the mount namespace's root is not the machine's.
+        enter = ["nsenter", "--target", str(self._pid), "--all", "--root", "--wd"]
         return [*enter, "runuser", "-u", user, "--"] if user else enter
 
 
@@ -246,8 +247,9 @@ def _cgroup(name: str) -> Iterator[Path]:
     """Lend a cgroup of one's own, which becomes the root of all that the machine sees."""
     mount = _cgroup2()
     for left in mount.glob("steembot-test-*"):
-        # A test that was killed could not do it.
-        if not Path("/proc", left.name.split("-")[2]).exists():
+        # A test that was killed could not do it. One that lives may be in another PID namespace.
+        gone = not Path("/proc", left.name.split("-")[2]).exists()
+        if gone and "populated 0" in (left / "cgroup.events").read_text():
             _remove_cgroup(left)
     own = mount / name
     own.mkdir()
