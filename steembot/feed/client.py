@@ -270,7 +270,7 @@ class FeedClient:
 def explain_permission(path: Path) -> str | None:
     """Say which group to join when this process may not use the socket, else ``None``."""
     for place in (path.parent, path):
-        need = os.X_OK if place is path.parent else os.R_OK | os.W_OK
+        need = os.X_OK if place == path.parent else os.R_OK | os.W_OK
         try:
             status = place.stat()
         except PermissionError:
