@@ -234,13 +234,15 @@ def test_without_its_socket_the_broadcaster_refuses(
     before = steembot.lives()
     inode = machine.run("stat", "--format=%i", "/run/steembot/broadcaster.sock").stdout
     tried = machine.run(
-        *("systemd-run", "--unit=test-thief", "--wait", "--quiet", "--property=Type=notify"),
+        *("systemd-run", "--unit=test-thief", "--quiet", "--property=Type=notify"),
         *("--setenv=STEEMBOT_STATE_DIR=/tmp/thief", "/usr/local/bin/steembot-broadcaster"),
         check=False,
     )
     assert tried.returncode != 0
-    said = " ".join(e.get("MESSAGE", "") for e in machine.journal("test-thief.service"))
-    assert "steembot-broadcaster.socket" in said
+    machine.wait_for_entry(
+        "test-thief.service",
+        steembot.new(lambda e: "steembot-broadcaster.socket" in e["MESSAGE"]),
+    )
     assert inode == machine.run("stat", "--format=%i", "/run/steembot/broadcaster.sock").stdout
     assert steembot.lives() == before
     steembot.wait_for_links(len(recorded))
