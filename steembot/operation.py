@@ -58,8 +58,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def within_block(self) -> tuple[int, int, int]:
-        """The part that orders the operations of one block."""
-        return self.trx_in_block, self.op_in_trx, self.virtual_op
+        """The part that orders the operations of one block, as steemd's own index does.
+
+        A transaction's own operations come first, then the virtual ones that they caused.
+        """
+        return self.trx_in_block, self.virtual_op, self.op_in_trx
 
 
 class RawOperation(msgspec.Struct, frozen=True, array_like=True):
@@ -78,8 +81,11 @@ class RawOperation(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def within_block(self) -> tuple[int, int, int]:
-        """The part that orders the operations of one block."""
-        return self.trx_in_block, self.op_in_trx, self.virtual_op
+        """The part that orders the operations of one block, as steemd's own index does.
+
+        A transaction's own operations come first, then the virtual ones that they caused.
+        """
+        return self.trx_in_block, self.virtual_op, self.op_in_trx
 
 
 class BlockRef(msgspec.Struct, frozen=True, array_like=True):

@@ -76,7 +76,7 @@ class Broadcaster:
         elif given.start is not None:
             log.info("beginning with block %d", given.start)
         return ChainStream(
-            [Node(url) for url in given.nodes],
+            [Node(url, virtual_ops=given.virtual_ops) for url in given.nodes],
             tip=head,
             irreversible=block_log.irreversible,
             start=given.start,

@@ -62,7 +62,7 @@ class Follower:
         self.tip = tip
         self.head = 0
         self.irreversible = irreversible
-        self._announced_irreversible = 0
+        self.announced_irreversible = 0
         self._next = start if tip is None else tip.num + 1
         self._id_at = id_at
         self._span_blocks = span_blocks
@@ -90,7 +90,7 @@ class Follower:
     def announce(self, head: BlockRef, irreversible: int) -> None:
         """Take note of a node's head. Neither number ever goes backwards."""
         self.head = max(self.head, head.num)
-        self._announced_irreversible = max(self._announced_irreversible, irreversible)
+        self.announced_irreversible = max(self.announced_irreversible, irreversible)
         if head == self.tip:
             self._confirm()
 
@@ -101,7 +101,7 @@ class Follower:
         still be below the number that the node announces.
         """
         if self.tip is not None:
-            irreversible = min(self._announced_irreversible, self.tip.num)
+            irreversible = min(self.announced_irreversible, self.tip.num)
             self.irreversible = max(self.irreversible, irreversible)
 
     def wanted(self) -> Span | None:

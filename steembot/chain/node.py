@@ -27,7 +27,7 @@ from steembot.errors import (
     NodeTimeoutError,
     NodeUnreachableError,
 )
-from steembot.operation import Block, RawOperation
+from steembot.operation import BLOCK_LEVEL, Block, RawOperation
 
 MAX_BATCH = 50
 """Calls in one batch; jussi refuses more with error 1600 (steemit/jussi, JsonRpcBatchSizeError)."""
@@ -64,35 +64,32 @@ class _Block(msgspec.Struct):
     transaction_ids: list[str]
 
 
+class _Occurred(msgspec.Struct):
+    """An operation as get_ops_in_block tells it."""
+
+    trx_id: str
+    trx_in_block: int
+    op_in_trx: int
+    virtual_op: int | bool
+    op: tuple[str, msgspec.Raw]
+
+
 class _RpcError(msgspec.Struct):
     code: int = 0
     message: str = ""
 
 
-class _PropertiesReply(msgspec.Struct):
-    id: int | None = None
-    result: _Properties | None = None
-    error: _RpcError | None = None
-
-
-class _BlockReply(msgspec.Struct):
-    id: int | None = None
-    result: _Block | None = None
-    error: _RpcError | None = None
-
-
-class _RawReply(msgspec.Struct):
+class _Reply(msgspec.Struct):
     id: int | None = None
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: _RpcError | None = None
 
 
-_decode_properties = msgspec.json.Decoder(_PropertiesReply).decode
-_decode_blocks = msgspec.json.Decoder(list[_BlockReply]).decode
+_decode_replies = msgspec.json.Decoder(list[_Reply]).decode
+_decode_reply = msgspec.json.Decoder(_Reply).decode
+_decode_properties = msgspec.json.Decoder(_Properties).decode
 _decode_block = msgspec.json.Decoder(_Block | None).decode
-_decode_raw = msgspec.json.Decoder(list[_RawReply]).decode
-_decode_error = msgspec.json.Decoder(_RawReply).decode
-_decode_head = msgspec.json.Decoder(_Properties).decode
+_decode_occurred = msgspec.json.Decoder(list[_Occurred]).decode
 _decode_config = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -144,52 +141,97 @@ def _until(deadline: float, response: requests.Response) -> Iterator[bytes]:
 
 
 class Node:
-    """One Steem node. May be used by several threads; each has a connection of its own."""
+    """One Steem node. May be used by several threads; each has a connection of its own.
 
-    def __init__(self, url: str, timeout_s: float = 15.0) -> None:
+    With ``virtual_ops`` each block also holds its virtual operations, which costs a call more.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 15.0, *, virtual_ops: bool = False) -> None:
         self.url = url
         self._timeout_s = timeout_s
+        self._virtual_ops = virtual_ops
         self._local = threading.local()
 
     def __str__(self) -> str:
         return self.url
 
+    @property
+    def max_blocks(self) -> int:
+        """How many blocks one batch can ask for."""
+        return MAX_BATCH // 2 if self._virtual_ops else MAX_BATCH
+
     def head(self) -> Head:
         """Ask where the chain ends. Raises :class:`~steembot.errors.NodeError`."""
-        reply = self._decode(_decode_properties, self._post(_PROPERTIES))
-        if reply.error is not None:
-            raise NodeRpcError(self.url, reply.error.code, reply.error.message)
-        if reply.result is None:
-            raise NodeAnswerError(self.url, "no properties in the answer to where the head is")
-        return self._head(reply.result)
+        (properties,) = self._call([_PROPERTIES])
+        return self._head(properties)
 
-    def blocks(self, nums: Sequence[int]) -> list[Block | None]:
+    def blocks(self, nums: Sequence[int], irreversible: int) -> list[Block | None]:
         """Fetch blocks by number, in that order; ``None`` where the node has no such block yet.
 
-        At most :data:`MAX_BATCH` at a time. Raises :class:`~steembot.errors.NodeError`.
+        At most :attr:`max_blocks` at a time. Virtual operations can be late at the head: a block
+        above ``irreversible`` that seems to have none is not taken to be complete, since every
+        block pays its witness. Raises :class:`~steembot.errors.NodeError`.
         """
-        body = self._post(_batch(_block_call(num) for num in nums))
-        replies = self._decode_batch(_decode_blocks, body, nums)
-        return [
-            None if reply.result is None else self._block(num, reply.result)
-            for num, reply in zip(nums, replies, strict=True)
-        ]
+        results = self._call([call for num in nums for call in self._block_calls(num)])
+        return self._blocks(nums, results, irreversible)
 
     def poll(self, num: int) -> tuple[Head, Block | None]:
         """Ask for the head and, in the same request, for one block that may not be there yet."""
-        nums = [0, num]
-        body = self._post(b"[" + _PROPERTIES + b"," + _block_call(num) + b"]")
-        properties, block = self._decode_batch(_decode_raw, body, nums)
-        decoded = self._decode(_decode_block, block.result)
-        head = self._head(self._decode(_decode_head, properties.result))
-        return head, None if decoded is None else self._block(num, decoded)
+        properties, *results = self._call([_PROPERTIES, *self._block_calls(num)])
+        head = self._head(properties)
+        (block,) = self._blocks([num], results, head.irreversible)
+        return head, block
 
     def config(self) -> dict[str, Any]:
         """Ask for the chain's constants, the chain id among them."""
-        body = self._post(_batch([_call(0, b"condenser_api.get_config", b"[]")]))
-        (reply,) = self._decode_batch(_decode_raw, body, [0])
-        config: dict[str, Any] = self._decode(_decode_config, reply.result)
+        (result,) = self._call([("condenser_api.get_config", "")])
+        config: dict[str, Any] = self._decode(_decode_config, result)
         return config
+
+    def _block_calls(self, num: int) -> list[tuple[str, str]]:
+        # condenser_api, because its assets are written as people write them: "1.000 STEEM".
+        calls = [("condenser_api.get_block", f"{num}")]
+        if self._virtual_ops:
+            calls.append(("condenser_api.get_ops_in_block", f"{num},true"))
+        return calls
+
+    def _blocks(
+        self, nums: Sequence[int], results: Sequence[msgspec.Raw], irreversible: int
+    ) -> list[Block | None]:
+        stride = 2 if self._virtual_ops else 1
+        blocks: list[Block | None] = []
+        for index, num in enumerate(nums):
+            given = self._decode(_decode_block, results[index * stride])
+            block = None if given is None else self._block(num, given)
+            if block is not None and self._virtual_ops:
+                occurred = self._decode(_decode_occurred, results[index * stride + 1])
+                block = _joined(block, occurred, believe_none=num <= irreversible)
+            blocks.append(block)
+        return blocks
+
+    def _call(self, calls: Sequence[tuple[str, str]]) -> list[msgspec.Raw]:
+        """Send one batch of (method, parameters) and return the results in its order."""
+        payload = ",".join(
+            f'{{"jsonrpc":"2.0","id":{i},"method":"{method}","params":[{params}]}}'
+            for i, (method, params) in enumerate(calls)
+        )
+        body = self._post(f"[{payload}]".encode())
+        if body.lstrip()[:1] != b"[":
+            # One bad call, or a refused batch, turns the whole answer into one error object.
+            single = self._decode(_decode_reply, body)
+            if single.error is None:
+                raise NodeAnswerError(self.url, "one answer to a batch of calls")
+            raise NodeRpcError(self.url, single.error.code, single.error.message)
+        replies: list[_Reply] = self._decode(_decode_replies, body)
+        for reply in replies:
+            if reply.error is not None:
+                raise NodeRpcError(self.url, reply.error.code, reply.error.message)
+        by_id = {reply.id: reply.result for reply in replies}
+        if len(replies) != len(calls) or by_id.keys() != set(range(len(calls))):
+            raise NodeAnswerError(
+                self.url, f"{len(replies)} answers to a batch of {len(calls)} calls"
+            )
+        return [by_id[i] for i in range(len(calls))]
 
     def _post(self, payload: bytes) -> bytes:
         rpc: _Rpc | None = getattr(self._local, "rpc", None)
@@ -216,31 +258,13 @@ class Node:
         try:
             return decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            start = bytes(body[:60]).decode("utf-8", "replace")
+            start = bytes(body)[:60].decode("utf-8", "replace")
             raise NodeAnswerError(
                 self.url, f"not the answer asked for ({error}): {start!r}"
             ) from error
 
-    def _decode_batch(self, decode: Any, body: bytes, ids: Sequence[int]) -> list[Any]:
-        """Decode the answers of a batch into the order of ``ids``."""
-        if body.lstrip()[:1] != b"[":
-            # One bad call, or a refused batch, turns the whole answer into one error object.
-            single = self._decode(_decode_error, body)
-            if single.error is None:
-                raise NodeAnswerError(self.url, "one answer to a batch of calls")
-            raise NodeRpcError(self.url, single.error.code, single.error.message)
-        replies = self._decode(decode, body)
-        for reply in replies:
-            if reply.error is not None:
-                raise NodeRpcError(self.url, reply.error.code, reply.error.message)
-        by_id = {reply.id: reply for reply in replies}
-        if len(replies) != len(ids) or by_id.keys() != set(ids):
-            raise NodeAnswerError(
-                self.url, f"{len(replies)} answers to a batch of {len(ids)} calls"
-            )
-        return [by_id[i] for i in ids]
-
-    def _head(self, given: _Properties) -> Head:
+    def _head(self, result: msgspec.Raw) -> Head:
+        given: _Properties = self._decode(_decode_properties, result)
         return Head(
             num=given.head_block_number,
             id=given.head_block_id,
@@ -290,20 +314,27 @@ class Node:
             raise NodeAnswerError(self.url, f"a time that is none: {text[:40]!r}") from error
 
 
-def _call(identity: int, method: bytes, params: bytes) -> bytes:
-    return b'{"jsonrpc":"2.0","id":%d,"method":"%b","params":%b}' % (identity, method, params)
+def _joined(block: Block, occurred: list[_Occurred], *, believe_none: bool) -> Block | None:
+    """Join a block with its virtual operations, or return ``None`` if they are not there yet."""
+    virtual = [
+        RawOperation(
+            type=each.op[0],
+            trx_in_block=each.trx_in_block & BLOCK_LEVEL,  # some versions write -1
+            op_in_trx=each.op_in_trx,
+            virtual_op=int(each.virtual_op),
+            trx_id=each.trx_id,
+            value=bytes(each.op[1]),
+        )
+        for each in occurred
+        if each.virtual_op
+    ]
+    if not virtual and not believe_none:
+        return None
+    operations = sorted([*block.operations, *virtual], key=lambda op: op.within_block)
+    return msgspec.structs.replace(block, operations=tuple(operations))
 
 
-def _block_call(num: int) -> bytes:
-    # condenser_api, because its assets are written as people write them: "1.000 STEEM".
-    return _call(num, b"condenser_api.get_block", b"[%d]" % num)
-
-
-def _batch(calls: Any) -> bytes:
-    return b"[" + b",".join(calls) + b"]"
-
-
-_PROPERTIES = _call(0, b"condenser_api.get_dynamic_global_properties", b"[]")
+_PROPERTIES = ("condenser_api.get_dynamic_global_properties", "")
 
 
 def _root(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from steembot.chain.follower import Change, Follower, Span
-from steembot.chain.node import MAX_BATCH, Head, Node
+from steembot.chain.node import Head, Node
 from steembot.chain.pool import Pool
 from steembot.chain.slots import SlotClock
 from steembot.errors import ForkTooDeepError, NodeAnswerError, NodeError
@@ -159,7 +159,8 @@ class ChainStream:
             span = follower.wanted()
             if span is None:
                 break
-            self._submit(workers, url, span, _blocks_of(self._nodes[url], span))
+            call = _blocks_of(self._nodes[url], span, follower.announced_irreversible)
+            self._submit(workers, url, span, call)
         return HEAD_EVERY_S
 
     def _ask_head(self, workers: ThreadPoolExecutor, url: str, now: float) -> None:
@@ -263,11 +264,17 @@ class ChainStream:
         if self._missing_since is None:
             self._missing_since = now
         if now - self._missing_since >= patience_s:
-            self._failed(url, NodeAnswerError(url, f"announced block {num} but has none"), now)
+            self._failed(
+                url, NodeAnswerError(url, f"announced block {num} but does not have it"), now
+            )
 
     def _follow(self, tip: BlockRef | None, start: int, irreversible: int) -> None:
         self._follower = Follower(
-            tip, start, self._id_at, irreversible=irreversible, span_blocks=MAX_BATCH
+            tip,
+            start,
+            self._id_at,
+            irreversible=irreversible,
+            span_blocks=min(node.max_blocks for node in self._nodes.values()),
         )
 
     def _announce(self, head: Head) -> None:
@@ -325,5 +332,5 @@ class ChainStream:
             )
 
 
-def _blocks_of(node: Node, span: Span) -> Callable[[], list[Block | None]]:
-    return lambda: node.blocks(span.nums)
+def _blocks_of(node: Node, span: Span, irreversible: int) -> Callable[[], list[Block | None]]:
+    return lambda: node.blocks(span.nums, irreversible)

@@ -32,7 +32,7 @@ def test_head_is_what_the_node_says(still_node):
 def test_blocks_carry_every_operation_with_its_place(still_node):
     """Operations come in chain order, counted within their transaction, bodies untouched."""
     nums = range(1, MAX_BATCH + 1)
-    blocks = Node(still_node.url).blocks(nums)
+    blocks = Node(still_node.url).blocks(nums, 0)
     for num, block in zip(nums, blocks, strict=True):
         truth = json.loads(still_node.chain.block(num).condenser_json())
         assert (block.num, block.id, block.previous) == (num, truth["block_id"], truth["previous"])
@@ -51,7 +51,7 @@ def test_blocks_carry_every_operation_with_its_place(still_node):
 
 def test_two_equal_operations_in_one_transaction_are_two(still_node):
     """Equal operations differ in ``op_in_trx`` and nothing else, and none is merged."""
-    blocks = Node(still_node.url).blocks(range(1, 51))
+    blocks = Node(still_node.url).blocks(range(1, 51), 0)
     seen: set[tuple[int, str, str, bytes]] = set()
     twins = 0
     for block in blocks:
@@ -64,7 +64,7 @@ def test_two_equal_operations_in_one_transaction_are_two(still_node):
 
 def test_a_block_that_is_not_there_yet_is_none(still_node):
     """Above the head there is ``None``, beside the blocks that exist."""
-    blocks = Node(still_node.url).blocks([119, 120, 121])
+    blocks = Node(still_node.url).blocks([119, 120, 121], 0)
     assert [block and block.num for block in blocks] == [119, 120, None]
 
 
@@ -76,6 +76,37 @@ def test_poll_asks_for_head_and_block_at_once(still_node):
     assert (head.num, block.num) == (120, 120)
     assert node.poll(121)[1] is None
     assert still_node.requests - before == 2
+
+
+def test_virtual_operations_join_in_the_chains_order(still_node):
+    """Behind the operations of their transaction, block-level ones last, none merged or lost."""
+    nums = range(1, 26)
+    node = Node(still_node.url, virtual_ops=True)
+    plain = Node(still_node.url).blocks(nums, 0)
+    for block, without in zip(node.blocks(nums, 0), plain, strict=True):
+        own = [op for op in block.operations if not op.virtual_op]
+        assert own == list(without.operations)
+        places = [op.within_block for op in block.operations]
+        assert places == sorted(set(places))
+        at_block_level = [op.type for op in block.operations if op.trx_in_block == 2**32 - 1]
+        assert "producer_reward" in at_block_level
+        truth = still_node.chain.block(block.num).virtual_operations()
+        virtual = [op.type for op in block.operations if op.virtual_op]
+        assert sorted(virtual) == sorted(
+            each.operation["type"].removesuffix("_operation") for each in truth
+        )
+
+
+@pytest.mark.parametrize(("irreversible", "believed"), [(49, False), (50, True)])
+def test_no_virtual_operations_is_believed_of_irreversible_blocks_only(
+    still_node, irreversible, believed
+):
+    """Above the last irreversible block a node may just not have them yet: ask again."""
+    block = json.loads(still_node.chain.block(50).condenser_json())
+    answer = [{"id": 0, "result": block}, {"id": 1, "result": []}]
+    with serving(http(json.dumps(answer).encode())) as url:
+        (got,) = Node(url, virtual_ops=True).blocks([50], irreversible)
+    assert (got is not None) == believed
 
 
 def test_config_names_the_chain(still_node):
@@ -93,7 +124,7 @@ def test_every_recorded_failure_is_a_node_error(chaindata):
         status = f"{record['http_status']} {record['http_reason']}"
         with serving(http(body.encode(), status)) as url:
             node = Node(url, timeout_s=5)
-            for call in (node.head, lambda n=node: n.blocks([1, 2]), lambda n=node: n.poll(7)):
+            for call in (node.head, lambda n=node: n.blocks([1, 2], 0), lambda n=node: n.poll(7)):
                 with pytest.raises(NodeError) as caught:
                     call()
                 seen.add(type(caught.value))
@@ -112,7 +143,7 @@ def test_every_recorded_failure_is_a_node_error(chaindata):
         (b"[]", NodeAnswerError),
         (b'[{"id":5,"result":null},{"id":6,"result":null}]', NodeAnswerError),
         (b'[{"id":1,"result":null},{"id":1,"result":null}]', NodeAnswerError),
-        (b'[{"id":1,"result":{}},{"id":2,"result":null}]', NodeAnswerError),
+        (b'[{"id":0,"result":{}},{"id":1,"result":null}]', NodeAnswerError),
         (b'{"id":1,"result":null}', NodeAnswerError),
         (b'{"id":null,"error":{"code":1600,"message":"Batch size too large"}}', NodeRpcError),
         (b'[{"id":1,"result":null},{"id":2,"error":{"code":-32603,"message":"x"}}]', NodeRpcError),
@@ -123,7 +154,7 @@ def test_every_recorded_failure_is_a_node_error(chaindata):
 def test_an_unusable_answer_is_named(body, error):
     """Truncated, empty, deep, foreign or refused: the error says which node and what it sent."""
     with serving(http(body)) as url, pytest.raises(error) as caught:
-        Node(url, timeout_s=5).blocks([1, 2])
+        Node(url, timeout_s=5).blocks([1, 2], 0)
     assert url in str(caught.value)
 
 
@@ -132,9 +163,9 @@ def test_an_id_that_does_not_fit_the_number_is_refused(still_node, name):
     """A block's id begins with its number, so another block in its place is noticed."""
     block = json.loads(still_node.chain.block(50).condenser_json())
     block[name] = f"{77:08x}" + block[name][8:]
-    answer = json.dumps([{"jsonrpc": "2.0", "id": 50, "result": block}]).encode()
+    answer = json.dumps([{"jsonrpc": "2.0", "id": 0, "result": block}]).encode()
     with serving(http(answer)) as url, pytest.raises(NodeAnswerError, match=f"50 with {name}"):
-        Node(url).blocks([50])
+        Node(url).blocks([50], 0)
 
 
 def test_connection_refused_is_unreachable():

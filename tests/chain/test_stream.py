@@ -98,7 +98,7 @@ def test_goes_on_after_the_tip(still_node):
     """A later run begins behind the block where the one before ended."""
     recorder = Recorder()
     node = Node(still_node.url)
-    recorder.blocks = [block for block in node.blocks(range(70, 81)) if block is not None]
+    recorder.blocks = [block for block in node.blocks(range(70, 81), 0) if block is not None]
     with streaming(recorder, [still_node.url], tip=recorder.blocks[-1].ref, start=None):
         recorder.wait(lambda: len(recorder.blocks) == 51)
     assert [block.num for block in recorder.blocks] == list(range(70, 121))
