@@ -57,6 +57,11 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         )
 
     @property
+    def is_end(self) -> bool:
+        """Whether this is the position behind every operation of its block."""
+        return self.trx_in_block == self.op_in_trx == self.virtual_op == BLOCK_LEVEL
+
+    @property
     def within_block(self) -> tuple[int, int, int]:
         """The part that orders the operations of one block, as steemd's own index does.
 

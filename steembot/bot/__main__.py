@@ -37,13 +37,13 @@ from __future__ import annotations
 import sys
 
 from steembot import service
-from steembot.bot.process import BotProcess
+from steembot.bot import process
 
 
 def main() -> int:
     """Run the bot and return its exit status."""
     service.check_version_flag("bot", sys.argv[1:], __doc__ or "")
-    return service.run("bot", lambda: BotProcess().run())
+    return service.run("bot", process.run)
 
 
 if __name__ == "__main__":

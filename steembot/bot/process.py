@@ -7,6 +7,7 @@ import select
 import time
 
 from steembot import service, settings
+from steembot.bot.bot import Bot
 from steembot.bot.loading import load_bot
 from steembot.bot.runner import Runner, Stopped
 from steembot.bot.state import BotState
@@ -24,86 +25,99 @@ TURN_S = 1.0
 """The longest wait for an event, and so how often an idle bot feeds the watchdog."""
 
 
+def run() -> None:
+    """Run the bot named by the settings until a signal ends it.
+
+    Raises :class:`~steembot.errors.SteembotError`.
+    """
+    given = settings.load()
+    service.set_up_logging("bot", given.log_level)
+    bot = load_bot(given.handlers)
+    path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")
+    with (
+        service.Service() as daemon,
+        BotState(path, chain=given.chain) as state,
+        FeedClient(
+            given.socket,
+            name=given.bot_name,
+            types=bot.types,
+            mode=given.mode,
+            after=lambda: _after(state, given),
+        ) as client,
+    ):
+        client.wake_by(daemon.fileno())
+        daemon.ready(f"waiting for the broadcaster at {given.socket}")
+        try:
+            BotProcess(given, bot, state, client, daemon).serve()
+        except Stopped:
+            pass
+        finally:
+            daemon.bye()
+    log.info("stopped")
+
+
 class BotProcess:
-    """Runs the bot named by the settings until a signal ends it."""
+    """Passes the feed's events on to the runner, and says what an administrator should know."""
 
-    def __init__(self) -> None:
-        self._said: dict[str, float] = {}
-        self._connected = False
-
-    def run(self) -> None:
-        """Run until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
-        given = settings.load()
-        service.set_up_logging("bot", given.log_level)
-        bot = load_bot(given.handlers)
-        path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")
-        with (
-            service.Service() as daemon,
-            BotState(path, chain=given.chain) as state,
-            FeedClient(
-                given.socket,
-                name=given.bot_name,
-                types=bot.types,
-                mode=given.mode,
-                after=lambda: _after(state, given),
-            ) as client,
-        ):
-            client.wake_by(daemon.fileno())
-            runner = Runner(bot, state, pause=lambda s: _pause(daemon, s), alive=daemon.alive)
-            daemon.ready(f"waiting for the broadcaster at {given.socket}")
-            try:
-                self._serve(daemon, client, runner, state, given)
-            except Stopped:
-                pass
-            finally:
-                daemon.bye()
-        log.info("stopped")
-
-    def _serve(
+    def __init__(
         self,
-        daemon: service.Service,
-        client: FeedClient,
-        runner: Runner,
-        state: BotState,
         given: Settings,
+        bot: Bot,
+        state: BotState,
+        client: FeedClient,
+        daemon: service.Service,
     ) -> None:
+        self._given = given
+        self._bot = bot
+        self._state = state
+        self._client = client
+        self._daemon = daemon
+        self._runner = Runner(bot, state, pause=lambda s: _pause(daemon, s), alive=daemon.alive)
+        self._said: dict[str, float] = {}
+
+    def serve(self) -> None:
+        """Serve until a signal. Raises :class:`Stopped` when it came in the middle of work."""
+        daemon, client = self._daemon, self._client
         words_due = 0.0
         while not daemon.stopping:
-            event = client.receive(min(TURN_S, runner.run_timers()))
+            event = client.receive(min(TURN_S, self._runner.run_timers()))
             if event is None:
                 daemon.drain()
                 daemon.alive()
                 if not client.connected:
-                    self._say("waiting", f"still waiting for the broadcaster at {given.socket}")
+                    self._say(
+                        "waiting", f"still waiting for the broadcaster at {self._given.socket}"
+                    )
             else:
-                self._take(event, runner, state, given)
+                self._take(event)
             if daemon.reload_wanted:
                 _reload(daemon)
             now = time.monotonic()
             if now >= words_due:
                 words_due = now + TURN_S
-                daemon.status(_words(state, connected=client.connected))
+                daemon.status(_words(self._state, connected=client.connected))
 
-    def _take(self, event: Event, runner: Runner, state: BotState, given: Settings) -> None:
+    def _take(self, event: Event) -> None:
         match event:
             case wire.BlockMessage():
-                runner.on_block(event)
+                self._runner.on_block(event)
             case wire.Progress():
-                runner.on_progress(event)
+                self._runner.on_progress(event)
             case wire.Undo():
-                runner.on_undo(event)
+                self._runner.on_undo(event)
             case wire.Heartbeat():
                 if event.head is not None:
-                    runner.announce(event.head.num, event.irreversible)
+                    self._runner.announce(event.head.num, event.irreversible)
             case Connected():
-                self._connect(event.subscribed, state, given)
+                self._connect(event.subscribed)
             case Disconnected():
                 self._said["waiting"] = time.monotonic()
                 log.warning("disconnected from the broadcaster: %s", event.reason)
             case Refused():
                 self._say(f"refused {event.code}", f"the broadcaster refused: {event.text}")
 
-    def _connect(self, subscribed: wire.Subscribed, state: BotState, given: Settings) -> None:
+    def _connect(self, subscribed: wire.Subscribed) -> None:
+        given, state = self._given, self._state
         if subscribed.chain != given.chain:
             raise StateError(
                 f"the broadcaster follows the chain {subscribed.chain!r}, and STEEMBOT_CHAIN is "
@@ -113,6 +127,11 @@ class BotProcess:
         self._said["waiting"] = time.monotonic()
         if state.position is None and subscribed.after is not None:
             state.finish(subscribed.after)  # "the head" is from now on a place on the chain
+        position = state.position
+        if position is not None:
+            state.subscribe(self._bot.types, position.block_num - (not position.is_end))
+        elif given.start is not None:
+            state.subscribe(self._bot.types, given.start - 1)
         log.info("connected to the broadcaster at %s", given.socket)
 
     def _say(self, what: str, words: str) -> None:

@@ -84,9 +84,10 @@ class Runner:
         for index, raw in enumerate(message.operations):
             older = message.operations[index + 1 :]
             position = _cursor(block, older[0]) if older else before
-            if self._state.drop_dead_letter_at(_cursor(block, raw)):
+            cursor = _cursor(block, raw)
+            if self._state.drop_dead_letter_at(cursor):
                 # Its handler never succeeded, so there is nothing to take back.
-                self._state.finish(position)
+                self._state.finish(position, undone=cursor)
                 continue
             self._deliver(raw, block, message.timestamp, position, None, undo=True)
             if older:
@@ -135,8 +136,8 @@ class Runner:
         undo: bool,
     ) -> None:
         state = self._state
-        cursor = str(_cursor(block, raw))
-        attempt = f"undo {cursor}" if undo else cursor
+        cursor = _cursor(block, raw)
+        attempt = f"undo {cursor}" if undo else str(cursor)
         deaths = 0 if state.is_begun(attempt) else state.begin(attempt)
         try:
             operation = unpack(raw, block, timestamp)
@@ -155,7 +156,10 @@ class Runner:
         for attempt_num in range(TRIES):
             error_text = self._call(handlers, operation)
             if error_text is None:
-                state.finish(position, then)
+                if undo:
+                    state.finish(position, then, undone=cursor)
+                else:
+                    state.finish(position, then, handled=cursor)
                 self._alive()
                 return
             if attempt_num < TRIES - 1:

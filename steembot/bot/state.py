@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,16 @@ CREATE TABLE progress (
     deaths INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 INSERT INTO progress (only_row) VALUES (1);
+CREATE TABLE subscription (after_block INTEGER PRIMARY KEY, types TEXT NOT NULL) STRICT;
+CREATE TABLE handled_block (num INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT;
+CREATE TABLE handled (
+    num INTEGER NOT NULL,
+    trx_in_block INTEGER NOT NULL,
+    virtual_op INTEGER NOT NULL,
+    op_in_trx INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (num, trx_in_block, virtual_op, op_in_trx)
+) WITHOUT ROWID, STRICT;
 CREATE TABLE dead_letter (
     id INTEGER PRIMARY KEY,
     cursor TEXT NOT NULL,
@@ -41,6 +51,9 @@ CREATE TABLE dead_letter (
     parked_at INTEGER NOT NULL
 ) STRICT;
 """
+
+AUDIT_BLOCKS = 28_800
+"""For how many blocks back the operations that were handled are on record: one day of Steem."""
 
 _DELETED: Any = object()
 _encode = msgspec.json.Encoder().encode
@@ -138,6 +151,7 @@ class BotState:
         self._attempt: str | None = None
         self._deaths = 0
         self._begun_here: str | None = None
+        self._recorded_block: int | None = None
         try:
             self._open(chain)
         except BaseException:
@@ -175,16 +189,28 @@ class BotState:
         """Whether this process recorded the attempt already, by ``then`` of :meth:`finish`."""
         return self._begun_here == attempt
 
-    def finish(self, position: Cursor, then: str | None = None) -> None:
+    def finish(
+        self,
+        position: Cursor,
+        then: str | None = None,
+        *,
+        handled: Cursor | None = None,
+        undone: Cursor | None = None,
+    ) -> None:
         """Commit a handler's state and the position behind its operation, in one transaction.
 
         ``then`` is the attempt that follows at once: recording it here saves a transaction.
+        ``handled`` and ``undone`` go on record for :mod:`steembot.bot.audit`.
         """
         self._position = str(position)
         self._begun_here = then
         self._attempt, self._deaths = then, 1 if then else 0
         with self._transaction():
             self.values.write()
+            if handled is not None:
+                self._record(handled)
+            if undone is not None:
+                self._strike(undone)
             self._write_progress()
         self.values.drop()
 
@@ -199,6 +225,7 @@ class BotState:
 
     def park(self, operation: Operation, error: str, position: Cursor, *, undo: bool) -> None:
         """Set an operation aside as a dead letter and go on behind it."""
+        cursor = operation.cursor
         self.values.drop()
         self._position = str(position)
         self._attempt, self._deaths, self._begun_here = None, 0, None
@@ -207,7 +234,7 @@ class BotState:
                 "INSERT INTO dead_letter (cursor, undo, type, operation, error, parked_at) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    str(operation.cursor),
+                    str(cursor),
                     int(undo),
                     operation.type,
                     _encode(operation).decode(),
@@ -215,6 +242,10 @@ class BotState:
                     int(time.time()),
                 ),
             )
+            if undo:
+                self._strike(cursor)
+            else:
+                self._record(cursor)
             self._write_progress()
 
     def commit_values(self) -> None:
@@ -222,6 +253,22 @@ class BotState:
         with self._transaction():
             self.values.write()
         self.values.drop()
+
+    def subscribe(self, types: Sequence[str], after_block: int) -> None:
+        """Put on record which types the bot is given behind a block."""
+        wanted = " ".join(types)
+        query = "SELECT types FROM subscription ORDER BY after_block DESC LIMIT 1"
+        row = self._connection.execute(query).fetchone()
+        if row is None or row[0] != wanted:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO subscription VALUES (?, ?)", (after_block, wanted)
+            )
+
+    def move(self, position: Cursor) -> None:
+        """Put the bot behind another operation, as its administrator says. For a stopped bot."""
+        self._attempt, self._deaths, self._begun_here = None, 0, None
+        self._position = str(position)
+        self._save_progress()
 
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""
@@ -284,6 +331,31 @@ class BotState:
             )
         row = self._connection.execute("SELECT position, attempt, deaths FROM progress").fetchone()
         self._position, self._attempt, self._deaths = row
+
+    def _record(self, cursor: Cursor) -> None:
+        execute = self._connection.execute
+        if cursor.block_num != self._recorded_block:
+            self._recorded_block = cursor.block_num
+            execute(
+                "INSERT OR REPLACE INTO handled_block VALUES (?, ?)",
+                (cursor.block_num, cursor.block_id),
+            )
+            oldest = cursor.block_num - AUDIT_BLOCKS
+            execute("DELETE FROM handled_block WHERE num < ?", (oldest,))
+            execute("DELETE FROM handled WHERE num < ?", (oldest,))
+        execute(
+            "INSERT INTO handled VALUES (?, ?, ?, ?, 1) "
+            "ON CONFLICT DO UPDATE SET times = times + 1",
+            (cursor.block_num, *cursor.within_block),
+        )
+
+    def _strike(self, cursor: Cursor) -> None:
+        self._recorded_block = None  # another block of that number may come
+        self._connection.execute(
+            "DELETE FROM handled "
+            "WHERE num = ? AND trx_in_block = ? AND virtual_op = ? AND op_in_trx = ?",
+            (cursor.block_num, *cursor.within_block),
+        )
 
     def _save_progress(self) -> None:
         with self._transaction():
