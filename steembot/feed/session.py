@@ -13,7 +13,7 @@ import msgspec
 from steembot.errors import FeedError
 from steembot.feed import wire
 from steembot.feed.wire import ErrorCode
-from steembot.operation import Block, BlockRef, Cursor, RawOperation
+from steembot.operation import BLOCK_LEVEL, Block, BlockRef, Cursor, RawOperation
 
 SCAN_BLOCKS = 200
 """How many blocks without a match one step reads before it reports progress."""
@@ -61,7 +61,13 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Session:
-    """One client's subscription."""
+    """One client's subscription.
+
+    A client that gives a number or ``head`` has nothing yet, so operations up to that block
+    neither come nor are undone, whatever forks do to it. One that gives a cursor is taken to have
+    everything up to it, in mode ``irreversible`` too: what it was once given in mode ``head`` it
+    must take back. Apart from that, nothing is undone in mode ``irreversible``.
+    """
 
     def __init__(self, subscribe: wire.Subscribe, source: BlockSource) -> None:
         """Find the position that the client asks for. Raises :class:`FeedError`."""
@@ -77,6 +83,7 @@ class Session:
         self._wanted = None if wire.EVERY_TYPE in self.types else frozenset(self.types)
         self._source = source
         self._forks_seen = -1
+        self._floor = 0
         self.credit = subscribe.credit
         # The last operation that the client has. Where it gave just a number the id is empty,
         # and the next block is taken as it is; None is "the head" while there is none.
@@ -129,12 +136,18 @@ class Session:
     def _locate(self, after: str) -> Cursor | None:
         source = self._source
         if after == "head":
-            head = source.head
-            return None if head is None else Cursor.end_of(head.num, head.id)
+            return self._begin(self._newest())
         if after.isascii() and after.isdecimal():
             num = int(after)
+            if num > BLOCK_LEVEL:
+                raise FeedError(
+                    ErrorCode.BAD_MESSAGE, f"{after[:20]} is no block number; those have 32 bits"
+                )
             self._check_range(num)
-            return Cursor.end_of(num, source.id_at(num) or "")
+            if self.mode == "irreversible" and num > source.irreversible:
+                # Whichever block this number ends up with, what follows it is wanted.
+                return self._begin(Cursor.end_of(num, ""))
+            return self._begin(Cursor.end_of(num, source.id_at(num) or ""))
         try:
             cursor = Cursor.parse(after)
         except ValueError as error:
@@ -142,9 +155,34 @@ class Session:
                 ErrorCode.BAD_MESSAGE,
                 f"{error}; 'after' may be head, a block number or a cursor",
             ) from None
-        self._check_range(cursor.block_num)
-        self._check_known(cursor)
+        # A branch may be shorter than the one that it replaced, so what was removed is looked up
+        # before "above the head" is said.
+        if source.removed(cursor.block_id) is None:
+            self._check_range(cursor.block_num)
+            self._check_known(cursor)
         return cursor
+
+    def _begin(self, position: Cursor | None) -> Cursor | None:
+        if position is not None:
+            self._floor = position.block_num
+        return position
+
+    def _newest(self) -> Cursor | None:
+        """Behind the newest block that this mode delivers."""
+        source = self._source
+        head = source.head
+        if head is None:
+            return None
+        if self.mode == "head":
+            return Cursor.end_of(head.num, head.id)
+        num = min(source.irreversible, head.num)
+        block_id = source.id_at(num)
+        if block_id is not None:
+            return Cursor.end_of(num, block_id)
+        # A young log: none of its blocks is irreversible yet.
+        oldest = source.oldest or head.num
+        first = source.block(oldest)
+        return Cursor.end_of(oldest - 1, "" if first is None else first.previous)
 
     def _check_range(self, num: int) -> None:
         source = self._source
@@ -168,12 +206,16 @@ class Session:
         if source.head is None or source.id_at(cursor.block_num) == cursor.block_id:
             return
         if cursor.block_num + 1 == source.oldest:
+            if not _is_end(cursor):
+                raise self._too_old(cursor.block_num - 1, source.oldest)
             oldest = source.block(cursor.block_num + 1)
-            if oldest is not None and oldest.previous == cursor.block_id and _is_end(cursor):
+            if oldest is not None and oldest.previous == cursor.block_id:
                 return
-        elif source.removed(cursor.block_id) is not None:
-            return
-        raise FeedError(
+        raise self._unknown(cursor)
+
+    @staticmethod
+    def _unknown(cursor: Cursor) -> FeedError:
+        return FeedError(
             ErrorCode.UNKNOWN_BLOCK,
             f"block {cursor.block_num} with id {cursor.block_id} is neither on this chain nor "
             "among the removed blocks that the block log still holds",
@@ -190,10 +232,15 @@ class Session:
     def _undo(self, position: Cursor) -> Step | None:
         """Take back the position's block if a fork removed it."""
         source = self._source
-        if not position.block_id or source.id_at(position.block_num) == position.block_id:
+        if not position.block_id:
+            return None
+        ours = source.id_at(position.block_num)
+        if ours == position.block_id:
             return None
         block = source.removed(position.block_id)
         if block is None:
+            if ours is not None:  # replaced, and too long ago for the log to say by what way
+                raise self._unknown(position)
             return None
         gone = [op for op in self._filter(block) if op.within_block <= position.within_block]
         return Step(
@@ -221,13 +268,11 @@ class Session:
                 if source.oldest is not None and num < source.oldest:
                     raise self._too_old(num - 1, source.oldest)
                 break
+            if not self._follows(block, position):
+                break
             operations = self._filter(block)
             if num == position.block_num:  # the rest of a block of which the client has a part
-                if block.id != position.block_id:
-                    break  # removed this instant: its undo comes next
                 operations = [op for op in operations if op.within_block > position.within_block]
-            elif position.block_id and block.previous != position.block_id:
-                break  # the chain is changing under us: what is to be undone shows in a moment
             position = Cursor.end_of(block.num, block.id)
             passed = block
             if operations:
@@ -253,7 +298,19 @@ class Session:
             credit=self.credit,
         )
 
+    def _follows(self, block: Block, position: Cursor) -> bool:
+        """Tell whether a block is what comes next; if not, undos come first."""
+        before = block.id if block.num == position.block_num else block.previous
+        if not position.block_id or before == position.block_id:
+            return True
+        if self._source.oldest is not None and position.block_num < self._source.oldest:
+            raise self._unknown(position)
+        self._forks_seen = -1  # the chain is changing under us: look for undos again
+        return False
+
     def _filter(self, block: Block) -> list[RawOperation]:
+        if block.num <= self._floor:
+            return []
         if self._wanted is None:
             return list(block.operations)
         return [op for op in block.operations if op.type in self._wanted]
