@@ -54,7 +54,7 @@ class Demo:
     def pids(self, pattern: str = "") -> list[int]:
         """Return the session's processes whose command line matches."""
         listed = subprocess.run(
-            ["ps", "-s", str(self.process.pid), "-o", "pid=,args="],
+            ["ps", "-ww", "-s", str(self.process.pid), "-o", "pid=,args="],
             capture_output=True,
             text=True,
             check=False,
