@@ -7,8 +7,6 @@ import os
 import threading
 import time
 
-import zmq
-
 from steembot import service, settings
 from steembot.broadcaster.block_log import BlockLog
 from steembot.chain.follower import Change
@@ -99,10 +97,7 @@ class Broadcaster:
         block_log: BlockLog,
         stream: ChainStream,
     ) -> None:
-        poller = zmq.Poller()
-        server.register(poller)
-        poller.register(daemon.fileno(), zmq.POLLIN)
-        poller.register(self._changed, zmq.POLLIN)
+        wakers = (daemon.fileno(), self._changed)
         daemon.ready("serving; no block yet")
         patience_s = service.watchdog_interval_s() or STUCK_S
         words_due = 0.0
@@ -114,7 +109,7 @@ class Broadcaster:
                 daemon.status(self._words(block_log, stream, server.clients))
                 if now - stream.situation.attempted < max(patience_s, STUCK_S):
                     daemon.alive()
-            ready = dict(poller.poll(int(min(wait_s, max(0.0, words_due - now)) * 1000)))
+            ready = server.wait(wakers, min(wait_s, words_due - now))
             if self._changed in ready:
                 os.eventfd_read(self._changed)
             if daemon.fileno() in ready:

@@ -13,11 +13,12 @@ the next one's turn.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +39,12 @@ HEARTBEAT_S = 2.0
 GONE_S = 30.0
 """A client that answers nothing for so long is let go; it subscribes again when it wakes."""
 
+GONE_AGAIN_S = 0.05
+"""After a connection was lost: when to look a second time who is gone."""
+
+REPEAT_S = 60.0
+"""How often a client that is refused again and again is named in the log."""
+
 MAX_CLIENTS = 256
 TURN_BLOCKS = 16
 TURN_REQUESTS = 256
@@ -53,7 +60,7 @@ class _Client:
         self.uid = uid
 
     def __str__(self) -> str:
-        return f"client {self.session.name} (pid {self.pid}, uid {self.uid})"
+        return f"client {self.session.name} ({_words_for(self.pid, self.uid)})"
 
 
 class FeedServer:
@@ -81,6 +88,9 @@ class FeedServer:
         self._clients: dict[bytes, _Client] = {}
         self._heartbeat_due = 0.0
         self._bound: Path | None = None
+        self._now = 0.0
+        self._refusals: dict[tuple[str, str], float] = {}
+        self._watched: set[int] = set()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -96,6 +106,9 @@ class FeedServer:
             | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
             | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         )
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
         try:
             self._bind(path, listener)
         except BaseException:
@@ -123,10 +136,19 @@ class FeedServer:
             self._bound.unlink(missing_ok=True)
             self._bound = None
 
-    def register(self, poller: zmq.Poller) -> None:
-        """Let a poller wait for what concerns the feed."""
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
+    def wait(self, descriptors: Iterable[int], timeout_s: float) -> set[int]:
+        """Wait until there is something for :meth:`turn`, or one of the descriptors is readable.
+
+        Returns those of the descriptors that are.
+        """
+        wanted = set(descriptors)
+        for gone in self._watched - wanted:
+            self._poller.unregister(gone)
+        for new in wanted - self._watched:
+            self._poller.register(new, zmq.POLLIN)
+        self._watched = wanted
+        ready = dict(self._poller.poll(math.ceil(max(0.0, timeout_s) * 1000)))
+        return wanted & ready.keys()
 
     @property
     def clients(self) -> int:
@@ -138,6 +160,7 @@ class FeedServer:
 
         ``now`` is in monotonic seconds.
         """
+        self._now = now
         more = self._receive()
         self._watch_connections()
         if now >= self._heartbeat_due:
@@ -290,9 +313,20 @@ class FeedServer:
 
     def _refuse(self, identity: bytes, error: FeedError, peer: tuple[int, int]) -> None:
         client = self._clients.pop(identity, None)
-        who = str(client) if client is not None else f"a client (pid {peer[0]}, uid {peer[1]})"
-        log.warning("%s dropped: %s", who, error)
+        who = f"a client ({_words_for(*peer)})" if client is None else str(client)
+        if self._is_news(who, error.code):
+            log.warning("%s dropped: %s", who, error)
         self._send(identity, wire.Error(code=error.code, text=error.text))
+
+    def _is_news(self, who: str, code: str) -> bool:
+        """Tell whether a refusal is to be said; a client that tries again and again is no news."""
+        said = self._refusals
+        for key in [key for key, when in said.items() if self._now - when >= REPEAT_S]:
+            del said[key]
+        if (who, code) in said or len(said) >= MAX_CLIENTS:
+            return False
+        said[who, code] = self._now
+        return True
 
     def _drop(self, identity: bytes, why: str) -> None:
         client = self._clients.pop(identity, None)
@@ -314,9 +348,16 @@ class FeedServer:
             else:
                 broken += 1
         if broken:
-            log.warning("%d connection(s) dropped: what came was not ZeroMQ's protocol", broken)
+            log.warning("%d connection(s) dropped that did not speak ZeroMQ's protocol", broken)
         if lost:
-            self._beat()  # finds those who are gone
+            # Finds those who are gone. libzmq tells of a lost connection a moment before it takes
+            # the client's address away, so once more a little later.
+            self._beat()
+            self._heartbeat_due = min(self._heartbeat_due, self._now + GONE_AGAIN_S)
+
+
+def _words_for(pid: int, uid: int) -> str:
+    return f"pid {pid}, uid {uid}" if pid else "of an unknown process"
 
 
 def _peer(frame: zmq.Frame) -> tuple[int, int]:
