@@ -16,7 +16,8 @@
     ├── ForkTooDeepError          the node's chain leaves ours below what can be undone
     ├── WireError                 bytes on the feed that are no message of ours
     ├── FeedError                 the broadcaster refused what a client asked for
-    └── StateError                a state file belongs to something else or is damaged
+    ├── StateError                a state file belongs to something else or is damaged
+    └── DiskError                 a state file cannot be written now: no room, or the disk fails
 
 An error carries its data in attributes and its words in ``str()``: which thing, what was
 wrong, what is allowed, what to do.
@@ -118,6 +119,10 @@ class FeedError(SteembotError):
 
     def __str__(self) -> str:
         return self.text
+
+
+class DiskError(SteembotError):
+    """A state file cannot be written now, most often because the disk is full."""
 
 
 class StateError(SteembotError):

@@ -55,8 +55,9 @@ class Books:
             rows = self._connection.execute(
                 "SELECT after_block, types FROM subscription ORDER BY after_block"
             )
-            self._subscriptions = [(after, types.split()) for after, types in rows]
-            (self._oldest,) = self._connection.execute("SELECT min(num) FROM handled").fetchone()
+            self._subscriptions: list[tuple[int, list[str]]] = [
+                (after, types.split()) for after, types in rows
+            ]
         except (sqlite3.DatabaseError, TypeError) as error:
             self._connection.close()
             raise StateError(f"{path} is no bot's state that can be read: {error}") from error

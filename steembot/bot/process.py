@@ -143,8 +143,8 @@ class BotProcess:
 
 
 def _after(state: BotState, given: Settings) -> str:
-    if state.position is not None:
-        return str(state.position)
+    if state.after is not None:
+        return state.after
     return "head" if given.start is None else str(given.start - 1)
 
 

@@ -168,7 +168,14 @@ class BotState:
     @property
     def position(self) -> Cursor | None:
         """Behind which operation the bot stands; ``None`` before its first one."""
-        return None if self._position is None else Cursor.parse(self._position)
+        if self._position is None or self._position.isdecimal():
+            return None
+        return Cursor.parse(self._position)
+
+    @property
+    def after(self) -> str | None:
+        """What to ask the feed for: the position, or the block number that :meth:`move` set."""
+        return self._position
 
     def begin(self, attempt: str) -> int:
         """Record that a handler is about to run. Returns how often the process died of it before.
@@ -264,10 +271,13 @@ class BotState:
                 "INSERT OR REPLACE INTO subscription VALUES (?, ?)", (after_block, wanted)
             )
 
-    def move(self, position: Cursor) -> None:
-        """Put the bot behind another operation, as its administrator says. For a stopped bot."""
+    def move(self, after: Cursor | int) -> None:
+        """Put the bot behind another operation or block, as its administrator says.
+
+        For a stopped bot. What lies between is not delivered, or delivered again.
+        """
         self._attempt, self._deaths, self._begun_here = None, 0, None
-        self._position = str(position)
+        self._position = str(after)
         self._save_progress()
 
     def dead_letters(self) -> list[DeadLetter]:

@@ -15,6 +15,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ import msgspec
 import zstandard
 
 from steembot.chain.follower import Change
-from steembot.errors import StateError
+from steembot.errors import DiskError, StateError
 from steembot.operation import Block, BlockRef, RawOperation
 
 log = logging.getLogger(__name__)
@@ -54,11 +55,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[RawOperation, ...]).decode
 
 
+def _no_older(num: int) -> Block | None:
+    raise LookupError(num)
+
+
 class BlockLog:
     """A :class:`~steembot.feed.session.BlockSource` over one SQLite file.
 
     ``chain`` names the blockchain: a file of another one is set aside, as is a damaged one, and
-    the log begins anew. ``keep_blocks`` is how many of the newest blocks stay.
+    the log begins anew. ``keep_blocks`` is how many of the newest blocks stay; ``older`` gives
+    what is older than those, as :meth:`older` does.
     """
 
     def __init__(
@@ -68,11 +74,13 @@ class BlockLog:
         chain: str,
         keep_blocks: int,
         cache_bytes: int = 8 * 1024 * 1024,
+        older: Callable[[int], Block | None] = _no_older,
     ) -> None:
         self._path = path
         self._chain = chain
         self._keep_blocks = keep_blocks
         self._cache_bytes = cache_bytes
+        self._older = older
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, tuple[Block, int]] = OrderedDict()
         self._cached_bytes = 0
@@ -143,6 +151,13 @@ class BlockLog:
         )
         return None if row is None else _block(row)
 
+    def older(self, num: int) -> Block | None:
+        """A block from before :attr:`oldest`; ``None`` while it is being fetched.
+
+        Raises :class:`LookupError` when it cannot be had.
+        """
+        return self._older(num)
+
     def removed(self, block_id: str) -> Block | None:
         """A block that a fork removed from the chain."""
         row = self._read(
@@ -154,7 +169,20 @@ class BlockLog:
     # ---- what the chain's thread writes
 
     def apply(self, change: Change, irreversible: int) -> None:
-        """Make a change of the chain durable, then visible to readers."""
+        """Make a change of the chain durable, then visible to readers.
+
+        Raises :class:`~steembot.errors.DiskError` when there is no room; nothing has changed then,
+        and the same change may be applied again later.
+        """
+        try:
+            sizes, oldest = self._write(change, irreversible)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise
+            raise DiskError(f"the block log {self._path} cannot be written: {error}") from error
+        self._show(change, sizes, oldest, irreversible)
+
+    def _write(self, change: Change, irreversible: int) -> tuple[list[int], int | None]:
         writer = self._writer
         sizes: list[int] = []
         oldest = self._oldest
@@ -187,7 +215,7 @@ class BlockLog:
                 if oldest is None:
                     oldest = change.appended[0].num
                 oldest = self._prune(writer, oldest, change.appended[-1].num)
-        self._show(change, sizes, oldest, irreversible)
+        return sizes, oldest
 
     def _prune(self, writer: sqlite3.Connection, oldest: int, head: int) -> int:
         least = head - self._keep_blocks + 1

@@ -9,16 +9,21 @@ import time
 
 from steembot import service, settings
 from steembot.broadcaster.block_log import BlockLog
+from steembot.broadcaster.history import History
 from steembot.chain.follower import Change
 from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
-from steembot.errors import SettingsError
+from steembot.errors import DiskError, SettingsError
 from steembot.feed.server import FeedServer
 from steembot.settings import Settings
 
 log = logging.getLogger(__name__)
 
 LOG_FILE = "block-log.sqlite3"
+
+DISK_RETRY_S = 1.0
+REPEAT_S = 60.0
+"""How often a trouble that lasts is said again."""
 
 STUCK_S = 30.0
 """A chain thread that finished no request for so long does not feed the watchdog any more."""
@@ -30,6 +35,8 @@ class Broadcaster:
     def __init__(self) -> None:
         self._changed = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._failure: BaseException | None = None
+        self._stopping = threading.Event()
+        self._disk_trouble = ""
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
@@ -37,12 +44,16 @@ class Broadcaster:
         service.set_up_logging("broadcaster", given.log_level)
         listener = service.inherited_socket("broadcaster")
         path = service.state_file(given.state_dir, LOG_FILE)
+        nodes = [Node(url, virtual_ops=given.virtual_ops) for url in given.nodes]
         with (
             service.Service() as daemon,
-            BlockLog(path, chain=given.chain, keep_blocks=given.log_blocks) as block_log,
+            History(nodes, self._wake) as history,
+            BlockLog(
+                path, chain=given.chain, keep_blocks=given.log_blocks, older=history.block
+            ) as block_log,
         ):
             block_log.first_wanted = given.start
-            stream = self._stream(given, block_log)
+            stream = self._stream(given, nodes, block_log)
             with FeedServer(
                 block_log,
                 chain=given.chain,
@@ -57,16 +68,21 @@ class Broadcaster:
                     self._serve(daemon, server, block_log, stream)
                 finally:
                     daemon.bye()
+                    self._stopping.set()
                     stream.stop()
                     follower.join(2)
-        if self._failure is not None:
+        if self._failure is not None and not self._disk_trouble:
             raise self._failure
         log.info("stopped")
 
-    def _stream(self, given: Settings, block_log: BlockLog) -> ChainStream:
+    def _wake(self) -> None:
+        """Let the main thread look for what there is to send. From any thread."""
+        os.eventfd_write(self._changed, 1)
+
+    def _stream(self, given: Settings, nodes: list[Node], block_log: BlockLog) -> ChainStream:
         def apply(change: Change, irreversible: int) -> None:
-            block_log.apply(change, irreversible)
-            os.eventfd_write(self._changed, 1)
+            self._write(block_log, change, irreversible)
+            self._wake()
 
         head = block_log.head
         if head is not None:
@@ -74,7 +90,7 @@ class Broadcaster:
         elif given.start is not None:
             log.info("beginning with block %d", given.start)
         return ChainStream(
-            [Node(url, virtual_ops=given.virtual_ops) for url in given.nodes],
+            nodes,
             tip=head,
             irreversible=block_log.irreversible,
             start=given.start,
@@ -88,7 +104,29 @@ class Broadcaster:
             stream.run()
         except BaseException as error:  # noqa: BLE001 (raised again in the main thread)
             self._failure = error
-            os.eventfd_write(self._changed, 1)
+            self._wake()
+
+    def _write(self, block_log: BlockLog, change: Change, irreversible: int) -> None:
+        """Write to the log for as long as it takes: on a full disk the feed stands still."""
+        said = float("-inf")
+        while True:
+            try:
+                block_log.apply(change, irreversible)
+            except DiskError as error:
+                self._disk_trouble = str(error)
+                if time.monotonic() - said >= REPEAT_S:
+                    said = time.monotonic()
+                    log.error(  # noqa: TRY400 (one line for a person)
+                        "%s; nothing is lost: the feed stands still and goes on when there is room",
+                        error,
+                    )
+                if self._stopping.wait(DISK_RETRY_S):
+                    raise
+            else:
+                if self._disk_trouble:
+                    self._disk_trouble = ""
+                    log.info("the block log can be written again")
+                return
 
     def _serve(
         self,
@@ -107,7 +145,9 @@ class Broadcaster:
             if now >= words_due:
                 words_due = now + 1.0
                 daemon.status(self._words(block_log, stream, server.clients))
-                if now - stream.situation.attempted < max(patience_s, STUCK_S):
+                # Waiting for room on the disk is no reason to be restarted.
+                stuck_s = now - stream.situation.attempted
+                if stuck_s < max(patience_s, STUCK_S) or self._disk_trouble:
                     daemon.alive()
             ready = server.wait(wakers, min(wait_s, words_due - now))
             if self._changed in ready:
@@ -129,8 +169,7 @@ class Broadcaster:
             log.info("settings read again: log level %s", given.log_level)
         daemon.ready(words)
 
-    @staticmethod
-    def _words(block_log: BlockLog, stream: ChainStream, clients: int | None) -> str:
+    def _words(self, block_log: BlockLog, stream: ChainStream, clients: int | None) -> str:
         situation = stream.situation
         head = block_log.head
         words = ["no block yet" if head is None else f"block {head.num:,}"]
@@ -141,7 +180,9 @@ class Broadcaster:
                 words.append(f"{max(0, int(time.time()) - block_log.head_timestamp):,} s behind")
         if clients is not None:
             words.append(f"{clients} client{'' if clients == 1 else 's'}")
-        if situation.trouble:
+        if self._disk_trouble:
+            words.append(self._disk_trouble)
+        elif situation.trouble:
             words.append(situation.trouble)
         elif situation.node:
             words.append(f"node {situation.node.split('://', 1)[-1]}")

@@ -48,6 +48,12 @@ class BlockSource(Protocol):
     def block(self, num: int) -> Block | None:
         """The block of that number on the chain as it is now."""
 
+    def older(self, num: int) -> Block | None:
+        """A block from before :attr:`oldest`; ``None`` while it is being fetched.
+
+        Raises :class:`LookupError` when it cannot be had.
+        """
+
     def removed(self, block_id: str) -> Block | None:
         """A block that a fork removed from the chain."""
 
@@ -190,7 +196,7 @@ class Session:
             # A first start: blocks are still to come. All that must not be promised is a block
             # before the first one.
             if source.first_wanted is not None and num + 1 < source.first_wanted:
-                raise self._too_old(num, source.first_wanted)
+                self._older(num + 1, source.first_wanted)
             return
         if num > source.head.num:
             raise FeedError(
@@ -199,17 +205,25 @@ class Session:
                 "ask again when the chain is there",
             )
         if source.oldest is not None and num + 1 < source.oldest:
-            raise self._too_old(num, source.oldest)
+            self._older(num + 1, source.oldest)
+
+    def _older(self, num: int, oldest: int) -> Block | None:
+        try:
+            return self._source.older(num)
+        except LookupError:
+            raise self._too_old(num - 1, oldest) from None
 
     def _check_known(self, cursor: Cursor) -> None:
         source = self._source
         if source.head is None or source.id_at(cursor.block_num) == cursor.block_id:
             return
-        if cursor.block_num + 1 == source.oldest:
-            if not _is_end(cursor):
-                raise self._too_old(cursor.block_num - 1, source.oldest)
-            oldest = source.block(cursor.block_num + 1)
-            if oldest is not None and oldest.previous == cursor.block_id:
+        if source.oldest is not None and cursor.block_num < source.oldest:
+            if not cursor.is_end:
+                self._older(cursor.block_num, source.oldest)
+                return
+            # Whether it is on the chain shows when the block after it is here.
+            after = source.block(cursor.block_num + 1)
+            if after is None or after.previous == cursor.block_id:
                 return
         raise self._unknown(cursor)
 
@@ -226,7 +240,7 @@ class Session:
         return FeedError(
             ErrorCode.TOO_OLD,
             f"what follows block {num} is no longer in the block log, which begins with "
-            f"block {oldest}",
+            f"block {oldest}, and cannot be fetched from the chain",
         )
 
     def _undo(self, position: Cursor) -> Step | None:
@@ -260,14 +274,13 @@ class Session:
         last = 0 if source.head is None else source.head.num
         if self.mode == "irreversible":
             last = min(last, source.irreversible)
-        first = position.block_num + 1 if _is_end(position) else position.block_num
+        first = position.block_num + 1 if position.is_end else position.block_num
         passed: Block | None = None
         for num in range(first, min(last, first + SCAN_BLOCKS - 1) + 1):
-            block = source.block(num)
+            oldest = source.oldest or 0
+            block = self._older(num, oldest) if num < oldest else source.block(num)
             if block is None:
-                if source.oldest is not None and num < source.oldest:
-                    raise self._too_old(num - 1, source.oldest)
-                break
+                break  # being fetched, or pruned this instant
             if not self._follows(block, position):
                 break
             operations = self._filter(block)
@@ -314,7 +327,3 @@ class Session:
         if self._wanted is None:
             return list(block.operations)
         return [op for op in block.operations if op.type in self._wanted]
-
-
-def _is_end(cursor: Cursor) -> bool:
-    return cursor == Cursor.end_of(cursor.block_num, cursor.block_id)

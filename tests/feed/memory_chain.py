@@ -17,6 +17,8 @@ class MemoryChain:
 
     def __init__(self, first: int = 1) -> None:
         self.irreversible = 0
+        self.archive: dict[int, Block | None] = {}
+        """Blocks from before the oldest that can be had; ``None`` for one being fetched."""
         self.first_wanted: int | None = None
         self.forks = 0
         self.reads = 0
@@ -46,6 +48,10 @@ class MemoryChain:
         self.reads += 1
         index = num - self._blocks[0].num if self._blocks else -1
         return self._blocks[index] if 0 <= index < len(self._blocks) else None
+
+    def older(self, num: int) -> Block | None:
+        """A block from before the oldest, if there is an archive that has it."""
+        return self.archive[num]
 
     def removed(self, identity: str) -> Block | None:
         """A block that a fork removed."""

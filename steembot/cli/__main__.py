@@ -1,0 +1,63 @@
+"""The `steembot` command: what a person asks of an installation.
+
+Each subcommand is a module of this package and is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from steembot.errors import EXIT_CONFIG, StartError, SteembotError
+
+COMMANDS = {
+    "audit": "Prove that a bot handled every operation of a range, once.",
+    "position": "Show where a bot stands, or put a stopped one elsewhere.",
+    "status": "Show how the broadcaster and its clients are.",
+}
+
+
+class _Commands(click.Group):
+    """Subcommands by name; the help is known without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"steembot.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="steembot")
+def steembot() -> None:
+    """Look after a swarm of small processes on the Steem blockchain.
+
+    Settings are STEEMBOT_* variables or come from .env, as for the processes themselves.
+    """
+
+
+def main() -> Any:
+    """Run the command; an error that we know is one line on standard error."""
+    try:
+        return steembot()
+    except StartError as error:
+        click.echo(f"steembot: {error}", err=True)
+        sys.exit(EXIT_CONFIG)
+    except SteembotError as error:
+        click.echo(f"steembot: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
