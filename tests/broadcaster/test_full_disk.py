@@ -1,0 +1,98 @@
+"""A disk without room: nothing is lost, the words say it, and it goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+from tests.support.blocks import make_chain
+from tests.support.processes import Process, environment
+
+from steembot.broadcaster.block_log import BlockLog
+from steembot.chain.follower import Change
+from steembot.errors import DiskError
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_change_that_found_no_room_can_be_applied_later(small_disk):
+    """The log says so, stays readable, holds whole changes only, and takes the rest later."""
+    chain = make_chain(1, 3000, types=("comment",) * 20)
+    with BlockLog(small_disk / "log", chain="steem", keep_blocks=10_000) as log:
+        log.apply(Change((), tuple(chain[:10])), 0)
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            with pytest.raises(OSError):  # noqa: PT012 (until it is full)
+                while True:
+                    file.write(b"x" * 4096)
+        done = 10
+        with pytest.raises(DiskError, match="cannot be written"):  # noqa: PT012
+            while True:
+                log.apply(Change((), tuple(chain[done : done + 10])), 0)
+                done += 10
+        assert log.head.num == done
+        assert [log.block(num) for num in (1, done)] == [chain[0], chain[done - 1]]
+        ballast.unlink()
+        log.apply(Change((), tuple(chain[done : done + 10])), 0)
+        assert log.head.num == done + 10
+    with BlockLog(small_disk / "log", chain="steem", keep_blocks=10_000) as log:
+        assert [log.block(num) for num in range(1, done + 11)] == chain[: done + 10]
+
+
+def test_the_broadcaster_stands_still_and_goes_on(small_disk, tmp_path, moving_node):
+    """One line when there is no room, one when there is; the feed has no hole."""
+    ballast = small_disk / "ballast"
+    env = environment(
+        STEEMBOT_NODES=moving_node.url,
+        STEEMBOT_START=1,
+        STEEMBOT_SOCKET=tmp_path / "b.sock",
+        STEEMBOT_STATE_DIR=small_disk,
+    )
+    (tmp_path / "count.py").write_text(
+        "from steembot.bot import Bot\n"
+        "bot = Bot()\n"
+        "@bot.on('*')\n"
+        "def every(op, ctx): ctx.log.info('saw %s', op.cursor)\n"
+    )
+    bot_env = env | {"STEEMBOT_STATE_DIR": str(tmp_path), "STEEMBOT_HANDLERS": "count"}
+    with (
+        Process("steembot-broadcaster", env=env, cwd=tmp_path) as broadcaster,
+        Process("steembot-bot", env=bot_env, cwd=tmp_path) as bot,
+    ):
+        bot.says(" saw 30-")
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                pass
+        broadcaster.says("the feed stands still")
+        ballast.unlink()
+        broadcaster.says("can be written again")
+        stood_at = moving_node.chain.head.num
+        bot.says(f" saw {stood_at + 5}-")
+    places = [line.split(" saw ")[1] for line in bot.lines if " saw " in line]
+    nums = sorted({int(place.split("-")[0]) for place in places})
+    with_operations = [
+        num
+        for num in range(1, nums[-1] + 1)
+        if moving_node.chain.block(num).appbase_block()["transactions"]
+    ]
+    assert nums == with_operations
+    assert len(places) == len(set(places))
+    assert sum("cannot be written" in line for line in broadcaster.lines) == 1
