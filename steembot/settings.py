@@ -18,25 +18,13 @@ from urllib.parse import urlsplit
 import msgspec
 from dotenv.parser import parse_stream
 
+from steembot.chain.profiles import PROFILES
 from steembot.errors import SettingsError
 
 PREFIX = "STEEMBOT_"
 
 _FOR_TESTS = frozenset({"STEEMBOT_CHAINDATA"})
 """Names that processes ignore: only the tests read them."""
-
-DEFAULT_NODES: Mapping[str, tuple[str, ...]] = {
-    "steem": (
-        "https://api.steemit.com",
-        "https://api.justyy.com",
-        "https://api.campingclub.me",
-    ),
-    "hive": (
-        "https://api.hive.blog",
-        "https://api.deathwing.me",
-        "https://api.openhive.network",
-    ),
-}
 
 Chain = Literal["steem", "hive"]
 Mode = Literal["head", "irreversible"]
@@ -47,11 +35,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a process was told, checked.
 
     ``start`` is the first block of a process's first start; ``None`` means the head. ``nodes``
-    are base URLs in order of preference. ``log_blocks`` counts blocks.
+    are base URLs in order of preference; ``quorum`` of them must agree on a block, and each is
+    sent ``node_rate`` requests a second at most. ``log_blocks`` counts blocks.
     """
 
     chain: Chain
     nodes: tuple[str, ...]
+    quorum: int
+    node_rate: int
     start: int | None
     socket: Path
     state_dir: Path
@@ -84,9 +75,20 @@ def load(environ: Mapping[str, str] | None = None, directory: Path | None = None
         return _READERS[name](name, text)
 
     chain: Chain = read("STEEMBOT_CHAIN", "steem")
+    nodes: tuple[str, ...] = read("STEEMBOT_NODES", ",".join(PROFILES[chain].nodes))
+    quorum: int = read("STEEMBOT_QUORUM", "1")
+    if quorum > len(nodes):
+        raise SettingsError(
+            "STEEMBOT_QUORUM",
+            str(quorum),
+            f"STEEMBOT_NODES names {len(nodes)}, so allowed is 1 to {len(nodes)}; name more nodes "
+            "or ask for fewer",
+        )
     return Settings(
         chain=chain,
-        nodes=read("STEEMBOT_NODES", ",".join(DEFAULT_NODES[chain])),
+        nodes=nodes,
+        quorum=quorum,
+        node_rate=read("STEEMBOT_NODE_RATE", "30"),
         start=read("STEEMBOT_START", "head"),
         socket=read("STEEMBOT_SOCKET", "/run/steembot/broadcaster.sock"),
         state_dir=read("STEEMBOT_STATE_DIR", str(_default_state_dir(environ))),
@@ -231,8 +233,10 @@ def _switch(name: str, text: str) -> bool:
 
 
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
-    "STEEMBOT_CHAIN": _one_of("steem", "hive"),
+    "STEEMBOT_CHAIN": _one_of(*PROFILES),
     "STEEMBOT_NODES": _nodes,
+    "STEEMBOT_QUORUM": _whole_number(1, 100, what="a number of nodes"),
+    "STEEMBOT_NODE_RATE": _whole_number(1, 10_000, what="a number of requests a second"),
     "STEEMBOT_START": _start,
     "STEEMBOT_SOCKET": _socket,
     "STEEMBOT_STATE_DIR": _absolute_path,

@@ -21,6 +21,7 @@ from steembot.bot import __main__ as bot_main
 from steembot.bot.context import Context
 from steembot.bot.loading import load_bot
 from steembot.broadcaster import __main__ as broadcaster_main
+from steembot.chain.profiles import PROFILES
 from steembot.feed.server import FeedServer
 from steembot.operation import Block, BlockRef, Operation, RawOperation
 
@@ -73,7 +74,7 @@ def test_the_readme_tells_the_defaults(tmp_path):
     assert told.keys() - values.keys() == {"STEEMBOT_NODES", "STEEMBOT_STATE_DIR"}
     assert settings.load(values, tmp_path) == settings.load({}, tmp_path)
     urls = re.findall(r"`(https://[^`]+)`", README.read_text())
-    assert set(urls) == {url for nodes in settings.DEFAULT_NODES.values() for url in nodes}
+    assert set(urls) == {url for chain in PROFILES.values() for url in chain.nodes}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steembot.chain.profiles import PROFILES
 from steembot.errors import SettingsError, StartError
-from steembot.settings import DEFAULT_NODES, load
+from steembot.settings import load
 
 HOME = {"HOME": "/home/ann"}
 
@@ -31,7 +32,9 @@ def test_nothing_set_is_steem_from_the_head(read):
     """Without any setting a process follows Steem, from the head, with the documented defaults."""
     settings = read()
     assert settings.chain == "steem"
-    assert settings.nodes == DEFAULT_NODES["steem"]
+    assert settings.nodes == PROFILES["steem"].nodes
+    assert settings.quorum == 1
+    assert settings.node_rate == 30
     assert settings.start is None
     assert settings.socket == Path("/run/steembot/broadcaster.sock")
     assert settings.state_dir == Path("/home/ann/.local/state/steembot")
@@ -48,6 +51,8 @@ def test_every_setting_is_taken(read):
     settings = read(
         STEEMBOT_CHAIN="hive",
         STEEMBOT_NODES="https://one.example, http://127.0.0.1:8090/ ,https://[::1]:8091/rpc",
+        STEEMBOT_QUORUM="2",
+        STEEMBOT_NODE_RATE="5",
         STEEMBOT_START="49324466",
         STEEMBOT_SOCKET="/tmp/feed.sock",
         STEEMBOT_STATE_DIR="/srv/steembot",
@@ -59,6 +64,8 @@ def test_every_setting_is_taken(read):
         STEEMBOT_LOG_LEVEL="debug",
     )
     assert settings.chain == "hive"
+    assert settings.quorum == 2
+    assert settings.node_rate == 5
     assert settings.nodes == (
         "https://one.example",
         "http://127.0.0.1:8090",
@@ -89,6 +96,10 @@ WRONG = [
     ("STEEMBOT_NODES", "https://a.example:port", "65535"),
     ("STEEMBOT_NODES", "wss://api.steemit.com", "WebSocket nodes are not supported, because"),
     ("STEEMBOT_NODES", "ws://127.0.0.1:8090", "WebSocket nodes are not supported, because"),
+    ("STEEMBOT_QUORUM", "0", "from 1 to 100"),
+    ("STEEMBOT_QUORUM", "4", "STEEMBOT_NODES names 3, so allowed is 1 to 3"),
+    ("STEEMBOT_NODE_RATE", "0", "from 1 to 10000"),
+    ("STEEMBOT_NODE_RATE", "2.5", "from 1 to 10000"),
     ("STEEMBOT_START", "tail", "head, or a block number from 1 to 4294967294"),
     ("STEEMBOT_START", "0", "head, or a block number from 1 to 4294967294"),
     ("STEEMBOT_START", "-1", "head, or a block number from 1 to 4294967294"),

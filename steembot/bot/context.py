@@ -7,6 +7,7 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
+from steembot.chain.profiles import PROFILES
 from steembot.operation import Operation
 
 log = logging.getLogger("steembot.bot")
@@ -17,12 +18,13 @@ class Context:
 
     ``state`` is the bot's own persistent mapping (text keys, JSON values), committed together
     with the position behind the operation. ``log`` writes to the journal with the operation's
-    fields. ``irreversible`` is the number of the last irreversible block, ``head`` that of the
-    newest known one.
+    fields. ``chain`` is the profile of the blockchain that the bot is on, ``irreversible`` the
+    number of its last irreversible block, ``head`` that of the newest known one.
     """
 
-    def __init__(self, state: MutableMapping[str, Any]) -> None:
+    def __init__(self, state: MutableMapping[str, Any], chain: str = "steem") -> None:
         self.state = state
+        self.chain = PROFILES[chain]
         self.head = 0
         self.irreversible = 0
         self.log: logging.LoggerAdapter[logging.Logger] = logging.LoggerAdapter(log, {})

@@ -30,4 +30,4 @@ def new_post(op: Operation, ctx: Context) -> None:
         return
     ctx.state[post] = op.block_num
     # The chain allows any UTF-8 in a permlink, a line's end among them.
-    ctx.log.info("https://steemit.com/@%s/%s", quote(author), quote(permlink))
+    ctx.log.info("%s/@%s/%s", ctx.chain.link_base, quote(author), quote(permlink))

@@ -1,0 +1,79 @@
+"""What differs from chain to chain: one profile each for Steem and Hive. No imports but msgspec.
+
+Everything else is the same code. In particular blocks are fetched with ``condenser_api`` on both:
+bots then see one shape of operations, ``["vote", {…}]`` with assets as text (``"1.000 HIVE"``).
+Hive's ``block_api.get_block_range`` is not used: it answers the other shape, whose conversion
+would need every body parsed, and known by type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class ChainProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """One blockchain.
+
+    ``chain_id`` is 64 hex digits, and ``chain_id_names`` are the members of ``get_config`` that
+    may hold it. ``nodes`` are default URLs in order of preference. ``link_base`` is where people
+    read posts: ``LINK_BASE/@author/permlink``. ``slot_s`` is the block interval in seconds.
+    """
+
+    name: str
+    title: str
+    chain_id: str
+    chain_id_names: tuple[str, ...]
+    nodes: tuple[str, ...]
+    link_base: str
+    slot_s: float = 3.0
+
+    def chain_id_of(self, config: Mapping[str, Any]) -> str | None:
+        """Return the chain id that a node's constants hold, of whichever chain they are."""
+        for name in (*self.chain_id_names, *_ALL_NAMES):
+            chain_id = config.get(name)
+            if isinstance(chain_id, str):
+                return chain_id
+        return None
+
+
+# The name with STEEMIT is steemd's before 0.19.12; Hive's nodes kept it out from 1.24 on.
+_ALL_NAMES = ("STEEM_CHAIN_ID", "STEEMIT_CHAIN_ID", "HIVE_CHAIN_ID")
+
+PROFILES: Mapping[str, ChainProfile] = {
+    "steem": ChainProfile(
+        name="steem",
+        title="Steem",
+        chain_id="0" * 64,
+        chain_id_names=("STEEM_CHAIN_ID", "STEEMIT_CHAIN_ID"),
+        nodes=(
+            "https://api.steemit.com",
+            "https://api.justyy.com",
+            "https://api.campingclub.me",
+        ),
+        link_base="https://steemit.com",
+    ),
+    "hive": ChainProfile(
+        name="hive",
+        title="Hive",
+        chain_id="beeab0de" + "0" * 56,  # since hardfork 24
+        chain_id_names=("HIVE_CHAIN_ID",),
+        nodes=(
+            "https://api.hive.blog",
+            "https://api.deathwing.me",
+            "https://api.openhive.network",
+        ),
+        link_base="https://hive.blog",
+    ),
+}
+"""By the name that ``STEEMBOT_CHAIN`` takes."""
+
+
+def title_of(chain_id: str) -> str:
+    """Name the chain of an id for a person."""
+    for profile in PROFILES.values():
+        if profile.chain_id == chain_id:
+            return profile.title
+    return "a chain that steembot does not know"
