@@ -21,10 +21,14 @@ from steembot.operation import Block, BlockRef
 
 
 class Span(msgspec.Struct, frozen=True):
-    """Block numbers ``first`` to ``last``, both included, that somebody is to fetch."""
+    """Block numbers ``first`` to ``last``, both included, that somebody is to fetch.
+
+    ``irreversible`` is the last irreversible block that was announced before the fetch.
+    """
 
     first: int
     last: int
+    irreversible: int = 0
 
     @property
     def nums(self) -> range:
@@ -67,9 +71,10 @@ class Follower:
         self._id_at = id_at
         self._span_blocks = span_blocks
         self._window_blocks = window_blocks
-        self._fetched: dict[int, Block] = {}
+        self._fetched: dict[int, tuple[Block, int]] = {}
         self._asked: set[int] = set()
         self._branch: list[Block] = []
+        self._branch_irreversible = 0
         self._removed: list[BlockRef] = []
 
     @property
@@ -92,17 +97,16 @@ class Follower:
         self.head = max(self.head, head.num)
         self.announced_irreversible = max(self.announced_irreversible, irreversible)
         if head == self.tip:
-            self._confirm()
+            self._confirm(head.num, self.announced_irreversible)
 
-    def _confirm(self) -> None:
-        """Our tip was just seen to be on the node's chain, so what is irreversible there is here.
+    def _confirm(self, num: int, irreversible: int) -> None:
+        """Our block ``num`` was on the chain when ``irreversible`` had been announced of it.
 
-        Before that it need not be: a tip from before an outage may have been removed since, and
-        still be below the number that the node announces.
+        So that holds for our blocks up to there. Without having seen our block there, it need
+        not: a tip from before an outage, or a block that waited here for another one, may have
+        been removed since and still be below the number that is announced now.
         """
-        if self.tip is not None:
-            irreversible = min(self.announced_irreversible, self.tip.num)
-            self.irreversible = max(self.irreversible, irreversible)
+        self.irreversible = max(self.irreversible, min(irreversible, num))
 
     def wanted(self) -> Span | None:
         """Return the next numbers to fetch, or ``None`` when all that exist are asked for."""
@@ -111,7 +115,7 @@ class Follower:
             if num in self._asked:
                 return None
             self._asked.add(num)
-            return Span(num, num)
+            return Span(num, num, self.announced_irreversible)
         end = min(self.head, self._next + self._window_blocks - 1)
         first = self._next
         while first <= end and (first in self._asked or first in self._fetched):
@@ -127,7 +131,7 @@ class Follower:
         ):
             last += 1
         self._asked.update(range(first, last + 1))
-        return Span(first, last)
+        return Span(first, last, self.announced_irreversible)
 
     def give_up(self, span: Span) -> None:
         """Take back a span whose fetch failed: its numbers are wanted again."""
@@ -148,25 +152,26 @@ class Follower:
             return None
         for block in blocks:
             if block is not None and block.num >= self._next:
-                self._fetched[block.num] = block
+                self._fetched[block.num] = (block, span.irreversible)
         return self._join()
 
     def _join(self) -> Change | None:
         joined: list[Block] = []
         tip = self.tip
-        while (block := self._fetched.get(self._next)) is not None:
+        while (fetched := self._fetched.get(self._next)) is not None:
+            block, irreversible = fetched
             if tip is not None and block.previous != tip.id:
                 if joined:
                     break  # first say what joined; the odd one is looked at in the next round
-                return self._fork(block)
+                return self._fork(block, irreversible)
             del self._fetched[self._next]
             joined.append(block)
             tip = block.ref
             self._next += 1
+            self._confirm(block.num, irreversible)
         if not joined:
             return None
         self.tip = tip
-        self._confirm()
         return Change(removed=(), appended=tuple(joined))
 
     def pending(self) -> Change | None:
@@ -175,9 +180,10 @@ class Follower:
             return None
         return self._join()
 
-    def _fork(self, block: Block) -> Change | None:
+    def _fork(self, block: Block, irreversible: int) -> Change | None:
         """Begin to walk back: ``block`` does not join the tip."""
         self._fetched.clear()
+        self._branch_irreversible = irreversible
         self._branch = [block]
         self._removed = []
         return self._walk_on()
@@ -200,7 +206,7 @@ class Follower:
             self.tip = self._branch[-1].ref
             self._next = self.tip.num + 1
             self._forget_branch()
-            self._confirm()
+            self._confirm(self.tip.num, self._branch_irreversible)
             return change
         if ours is None or below <= self.irreversible:
             branch = [block.ref for block in self._branch]

@@ -243,11 +243,13 @@ class ChainStream:
         follower = self._follower
         assert follower is not None  # noqa: S101 (polls come after the follower)
         known = follower.head
+        known_irreversible = follower.announced_irreversible
         self._announce(head)
         if block is not None:
             if block.num > follower.head:
                 self._announce(msgspec.structs.replace(head, num=block.num, id=block.id))
-            self._changed(follower.receive(Span(num, num), [block]))
+            self._changed(follower.receive(Span(num, num, known_irreversible), [block]))
+            self._announce(head)  # our tip may be that head now
             self._slots.found(now, max(1, follower.head - known))
             self._missing_since = None
             self._succeeded(url)

@@ -245,3 +245,21 @@ def test_after_any_forks_our_chain_is_the_nodes(data, rounds):
     follower.announce(ref(node[-1]), 0)
     catch_up(follower, ours, node)
     assert ours.list == node
+
+
+def test_a_block_that_waited_is_not_irreversible_by_a_later_word():
+    """A block joined long after it was fetched may have been removed meanwhile."""
+    old = make_chain(1, 40)
+    new = fork(old, 10, 40, "other")
+    ours = Chain()
+    follower = Follower(None, 1, ours.id_at, span_blocks=20, window_blocks=60)
+    follower.announce(ref(old[-1]), 14)
+    first, second = follower.wanted(), follower.wanted()
+    serve(follower, ours, old, second)  # 21 to 40 wait for 1 to 20, and meanwhile
+    follower.announce(ref(new[-1]), 44)  # 31 to 40 are removed
+    serve(follower, ours, new, first)
+    assert ours.list[-1].num == 40
+    assert follower.irreversible == 14
+    catch_up(follower, ours, new)
+    assert ours.list == new
+    assert follower.irreversible == 44
