@@ -40,7 +40,7 @@ GONE_S = 30.0
 """A client that answers nothing for so long is let go; it subscribes again when it wakes."""
 
 GONE_AGAIN_S = 0.05
-"""After a connection was lost: when to look a second time who is gone."""
+"""After a connection closed: when to look a second time who is gone."""
 
 REPEAT_S = 60.0
 """How often a client that is refused again and again is named in the log."""
@@ -90,6 +90,12 @@ class FeedServer:
         self._bound: Path | None = None
         self._now = 0.0
         self._refusals: dict[tuple[str, str], float] = {}
+        # Connections that sent something and have no session, and how many closed that are not
+        # accounted for yet: a connection is a client's, a stranger's, or never said a word to us.
+        self._strangers: set[bytes] = set()
+        self._closed = 0
+        self._account_due = float("inf")
+        self._mute = 0
         self._watched: set[int] = set()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -101,11 +107,7 @@ class FeedServer:
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GONE_S * 1000))
         self._socket.setsockopt(zmq.BACKLOG, MAX_CLIENTS)
-        self._monitor = self._socket.get_monitor_socket(
-            zmq.EVENT_DISCONNECTED
-            | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-            | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        )
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
@@ -128,6 +130,8 @@ class FeedServer:
 
     def close(self) -> None:
         """Close the sockets. A path that we bound ourselves is removed, one of systemd's stays."""
+        if self._socket.closed:
+            return
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(0)
@@ -168,7 +172,7 @@ class FeedServer:
             self._beat()
         for identity in list(self._clients):
             more = self._pump(identity) or more
-        return 0.0 if more else self._heartbeat_due - now
+        return 0.0 if more else min(self._heartbeat_due, self._account_due) - now
 
     def status(self) -> wire.Status:
         """How the broadcaster is."""
@@ -209,7 +213,9 @@ class FeedServer:
             self._socket.bind(f"ipc://{path}")
         except zmq.ZMQError as error:
             self._bound = None
-            raise SocketError(f"cannot listen on {path}: {error.strerror}") from error
+            raise SocketError(
+                f"cannot listen on {path}: {zmq.strerror(error.errno or 0)}"
+            ) from error
         finally:
             os.umask(old_mask)
 
@@ -222,6 +228,8 @@ class FeedServer:
                 return False
             identity = frames[0].bytes
             peer = _peer(frames[-1])
+            if identity not in self._clients:
+                self._strangers.add(identity)
             if len(frames) != 2:
                 self._refuse(
                     identity,
@@ -249,6 +257,7 @@ class FeedServer:
                     )
                 session = Session(request, self._source)
                 self._clients[identity] = client = _Client(session, *peer)
+                self._strangers.discard(identity)
                 log.info(
                     "%s subscribed to %s, mode %s, after %s",
                     client,
@@ -264,7 +273,8 @@ class FeedServer:
                     )
                 client.session.grant(request.blocks)
             case wire.Unsubscribe():
-                self._drop(identity, "it said goodbye")
+                if self._drop(identity, "it said goodbye"):
+                    self._strangers.add(identity)
             case wire.AskStatus():
                 self._send(identity, self.status())
 
@@ -307,12 +317,14 @@ class FeedServer:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self._drop(identity, "its connection closed")
+            if self._drop(identity, "its connection closed"):
+                self._closed -= 1
             return False
         return True
 
     def _refuse(self, identity: bytes, error: FeedError, peer: tuple[int, int]) -> None:
         client = self._clients.pop(identity, None)
+        self._strangers.add(identity)
         who = f"a client ({_words_for(*peer)})" if client is None else str(client)
         if self._is_news(who, error.code):
             log.warning("%s dropped: %s", who, error)
@@ -328,10 +340,12 @@ class FeedServer:
         said[who, code] = self._now
         return True
 
-    def _drop(self, identity: bytes, why: str) -> None:
+    def _drop(self, identity: bytes, why: str) -> bool:
         client = self._clients.pop(identity, None)
-        if client is not None:
-            log.info("%s left: %s", client, why)
+        if client is None:
+            return False
+        log.info("%s left: %s", client, why)
+        return True
 
     def _beat(self) -> None:
         beat = wire.Heartbeat(head=self._source.head, irreversible=self._source.irreversible)
@@ -339,21 +353,31 @@ class FeedServer:
             self._send(identity, beat)
 
     def _watch_connections(self) -> None:
-        """Find out at once who left, and name those who never spoke our protocol."""
-        broken = lost = 0
+        """Find out at once who left, and say how many left without ever being understood."""
+        closed = 0
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
-            if event["event"] == zmq.EVENT_DISCONNECTED:
-                lost += 1
-            else:
-                broken += 1
-        if broken:
-            log.warning("%d connection(s) dropped that did not speak ZeroMQ's protocol", broken)
-        if lost:
-            # Finds those who are gone. libzmq tells of a lost connection a moment before it takes
-            # the client's address away, so once more a little later.
+            closed += event["event"] == zmq.EVENT_DISCONNECTED
+        if closed:
+            self._closed += closed
+            self._beat()  # finds those who are gone
+            self._account_due = self._now + GONE_AGAIN_S
+        elif self._now >= self._account_due:
+            # libzmq tells of a lost connection a moment before it takes the client's address away.
+            self._account_due = float("inf")
             self._beat()
-            self._heartbeat_due = min(self._heartbeat_due, self._now + GONE_AGAIN_S)
+            self._account()
+
+    def _account(self) -> None:
+        for _ in range(min(self._closed, len(self._strangers))):
+            self._strangers.pop()  # whichever: each stands for one connection
+            self._closed -= 1
+        if self._closed > 0:
+            self._mute += self._closed
+            self._closed = 0
+            if self._is_news("mute", "closed"):
+                log.warning("%d connection(s) dropped that sent no message of the feed", self._mute)
+                self._mute = 0
 
 
 def _words_for(pid: int, uid: int) -> str:
@@ -377,7 +401,7 @@ def _make_way(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise SocketError(f"cannot listen on {path}: {error.strerror}") from error
+        raise SocketError(f"cannot listen on {path}: {error.strerror}: {error.filename}") from error
     if not stat.S_ISSOCK(status.st_mode):
         raise SocketError(f"cannot listen on {path}: there is a file that is no socket")
     with socket.socket(socket.AF_UNIX) as probe:

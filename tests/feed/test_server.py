@@ -1,0 +1,698 @@
+"""The broadcaster's end of the feed, over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+
+import msgspec
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from steembot.errors import SocketError
+from steembot.feed import server as server_module
+from steembot.feed import wire
+from steembot.feed.server import FeedServer
+from steembot.feed.wire import ErrorCode
+from steembot.operation import BlockRef, Cursor
+from tests.feed.ends import NOBODY, PATIENCE_S, Driven, public_folder
+from tests.feed.memory_chain import MemoryChain
+
+ME = f"pid {os.getpid()}, uid {os.getuid()}"
+
+
+def listening(path) -> socket.socket:
+    """A listening socket, as systemd would hold it."""
+    holder = socket.socket(socket.AF_UNIX)
+    holder.bind(str(path))
+    holder.listen(64)
+    holder.setblocking(False)
+    return holder
+
+
+# ---- what a good client gets
+
+
+def test_a_client_gets_what_it_asked_for(driven):
+    """After a subscription come the blocks with the wanted types, in order, then later ones."""
+    dealer = driven.dealer()
+    dealer.subscribe(types=["comment"])
+    subscribed = dealer.receive()
+    head = driven.chain.head
+    assert subscribed == wire.Subscribed(
+        version=wire.VERSION,
+        session=driven.server.session_id,
+        chain="steem",
+        head=BlockRef(head.num, head.id),
+        irreversible=0,
+        oldest=1,
+        after=None,
+    )
+    first, third = dealer.receive(), dealer.receive()
+    assert (first.num, third.num) == (1, 3)
+    assert [op.type for op in first.operations + third.operations] == ["comment", "comment"]
+    driven.chain.grow(("comment",))
+    assert dealer.blocks(1) == [4]
+
+
+def test_who_subscribes_to_the_head_is_told_where_that_is(driven):
+    """The position that ``head`` stood for comes back, so that a restart misses nothing."""
+    dealer = driven.dealer()
+    dealer.subscribe(after="head")
+    head = driven.chain.head
+    assert dealer.receive().after == Cursor.end_of(head.num, head.id)
+
+
+def test_a_fork_reaches_the_client(driven):
+    """What was delivered and then removed comes back as undo, before the new branch."""
+    dealer = driven.subscriber()
+    assert dealer.blocks(3) == [1, 2, 3]
+    driven.chain.fork(1, ("vote",), ("vote",))
+    undo = dealer.receive()
+    assert (type(undo), undo.num) == (wire.Undo, 3)
+    assert dealer.blocks(2) == [3, 4]
+
+
+def test_no_more_blocks_come_than_credit_was_given(driven):
+    """A client gets as many blocks as it asked for, and the next ones when it asks again."""
+    driven.chain.grow(*[("vote",)] * 20)
+    dealer = driven.subscriber(credit=2)
+    assert dealer.blocks(2) == [1, 2]
+    for _ in range(20):
+        driven.turn()
+    assert dealer.heard() is None
+    dealer.say(wire.Grant(3))
+    assert dealer.blocks(3) == [3, 4, 5]
+
+
+def test_heartbeats_come_to_subscribed_clients_alone(driven):
+    """Every two seconds each subscribed client hears that the server lives, and where it is."""
+    stranger, dealer = driven.dealer(), driven.subscriber(after="head")
+    stranger.say(wire.AskStatus())
+    assert isinstance(stranger.receive(), wire.Status)
+    while dealer.heard() is not None:
+        pass
+    for _ in range(3):
+        driven.added_s += server_module.HEARTBEAT_S
+        beat = dealer.receive(heartbeats=True)
+        assert beat == wire.Heartbeat(head=driven.chain.head, irreversible=0)
+    assert stranger.heard() is None
+
+
+def test_a_second_subscription_replaces_the_first(driven):
+    """A client may change its mind on the same connection; it stays one client."""
+    dealer = driven.subscriber(types=["comment"])
+    assert dealer.blocks(2) == [1, 3]
+    dealer.subscribe(types=["vote"])
+    assert isinstance(dealer.receive(), wire.Subscribed)
+    assert dealer.blocks(2) == [1, 2]
+    assert driven.server.clients == 1
+
+
+def test_goodbye_ends_a_subscription(driven, said):
+    """A client that says goodbye gets nothing more, and leaves one line."""
+    dealer = driven.subscriber()
+    dealer.blocks(3)
+    dealer.say(wire.Unsubscribe())
+    driven.until(lambda: driven.server.clients == 0)
+    driven.chain.grow(("vote",))
+    driven.turn()
+    assert dealer.heard() is None
+    dealer.close()
+    driven.turn()
+    assert said() == [
+        f"client test ({ME}) subscribed to *, mode head, after 0",
+        f"client test ({ME}) left: it said goodbye",
+    ]
+
+
+def test_the_status_shows_the_clients(driven):
+    """Who asks for the status sees the chain's place and every client: who, what, how far."""
+    driven.subscriber(name="tips", types=["vote", "comment"], credit=1).blocks(1)
+    asking = driven.dealer()
+    asking.say(wire.AskStatus())
+    status = asking.receive()
+    assert status == wire.Status(
+        version=wire.VERSION,
+        session=driven.server.session_id,
+        chain="steem",
+        head=driven.chain.head,
+        head_timestamp=0,
+        irreversible=0,
+        oldest=1,
+        words="well",
+        clients=[
+            wire.ClientStatus(
+                name="tips",
+                pid=os.getpid(),
+                uid=os.getuid(),
+                types=["vote", "comment"],
+                mode="head",
+                lag=2,
+                credit=0,
+            )
+        ],
+    )
+    assert driven.server.clients == 1  # who asks is no client
+
+
+def test_each_start_has_a_new_session(driven, tmp_path):
+    """A client can tell a new server from the one it knew."""
+    with Driven(driven.chain, tmp_path / "other.sock") as other:
+        assert other.server.session_id != driven.server.session_id
+
+
+# ---- what a bad client gets, and the others don't notice
+
+
+@pytest.fixture
+def neighbour(driven):
+    """A good client that must not notice what others do."""
+    dealer = driven.subscriber(name="neighbour")
+    dealer.blocks(3)
+    yield dealer
+    driven.chain.grow(("vote",), ("vote",))
+    assert dealer.blocks(2) == [4, 5]
+    assert driven.server.clients == 1
+
+
+def forged(**fields) -> bytes:
+    """A subscription with fields of the test's own."""
+    valid = {
+        "kind": "subscribe",
+        "version": 1,
+        "name": "test",
+        "types": ["*"],
+        "mode": "head",
+        "after": "0",
+        "credit": 1,
+    }
+    return msgspec.msgpack.encode(valid | fields)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code", "words"),
+    [
+        ([b"\x00rubbish"], ErrorCode.BAD_MESSAGE, "not a message of this protocol"),
+        ([b""], ErrorCode.BAD_MESSAGE, "not a message of this protocol"),
+        ([forged(kind="obey")], ErrorCode.BAD_MESSAGE, "'obey'"),
+        ([forged(name="a\nb")], ErrorCode.BAD_MESSAGE, "$.name"),
+        ([bytes(wire.MAX_REQUEST_BYTES + 1)], ErrorCode.BAD_MESSAGE, "at most 65536"),
+        ([forged(), b""], ErrorCode.BAD_MESSAGE, "2 frames"),
+        ([b""] * 1000, ErrorCode.BAD_MESSAGE, "1000 frames"),
+        ([forged(version=2)], ErrorCode.VERSION, "version 1"),
+        ([forged(after="9")], ErrorCode.ABOVE_HEAD, "block 9 is above the head"),
+        ([forged(after="9" * 128)], ErrorCode.BAD_MESSAGE, "32 bits"),
+        ([forged(credit=1001)], ErrorCode.BAD_MESSAGE, "$.credit"),
+        ([wire.encode(wire.Grant(1))], ErrorCode.NOT_SUBSCRIBED, "without a subscription"),
+    ],
+)
+def test_a_bad_message_is_refused_with_one_line(driven, said, neighbour, frames, code, words):
+    """Who sends what is no message gets an error and one line in the log; others notice nothing."""
+    dealer = driven.dealer()
+    dealer.send_frames(*frames)
+    error = dealer.receive()
+    assert (type(error), error.code) == (wire.Error, code)
+    assert words in error.text
+    lines = [line for line in said() if "dropped" in line]
+    assert lines == [f"a client ({ME}) dropped: {error.text}"]
+    assert "\n" not in lines[0]
+    assert dealer.heard() is None
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ([b"\x00rubbish"], ErrorCode.BAD_MESSAGE),
+        ([wire.encode(wire.Grant(wire.MAX_CREDIT))], ErrorCode.TOO_MUCH_CREDIT),
+        ([forged(version=2)], ErrorCode.VERSION),
+        ([b"a", b"b"], ErrorCode.BAD_MESSAGE),
+    ],
+)
+def test_a_bad_message_ends_the_session_that_stood(driven, said, neighbour, frames, code):
+    """A subscribed client that breaks the rules has no subscription any more, and may come back."""
+    dealer = driven.subscriber(name="rude", credit=4)
+    dealer.blocks(3)
+    dealer.send_frames(*frames)
+    assert dealer.receive().code == code
+    lines = [line for line in said() if "rude" in line]
+    assert len(lines) == 2
+    assert lines[1].startswith(f"client rude ({ME}) dropped: ")
+    dealer.say(wire.Grant(1))
+    assert dealer.receive().code == ErrorCode.NOT_SUBSCRIBED
+    dealer.subscribe(after="2")
+    assert isinstance(dealer.receive(), wire.Subscribed)
+    assert dealer.blocks(1) == [3]
+    dealer.say(wire.Unsubscribe())
+    driven.until(lambda: driven.server.clients == 1)
+
+
+def test_a_frame_above_all_limits_cuts_the_connection(driven, said, neighbour):
+    """No frame above 1 MiB is taken: that client is gone at once, before it costs memory."""
+    dealer = driven.subscriber(name="huge")
+    dealer.blocks(3)
+    dealer.send_frames(bytes(wire.MAX_FRAME_BYTES + 1))
+    driven.until(lambda: driven.server.clients == 1)
+    assert [line for line in said() if "left" in line] == [
+        f"client huge ({ME}) left: its connection closed"
+    ]
+
+
+RAW = {
+    "nothing": b"",
+    "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "tls": bytes.fromhex("1603010200010001fc0303") + bytes(500),
+    "null greeting": b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48),
+    "another mechanism": b"\xff" + bytes(8) + b"\x7f\x03\x00PLAIN" + bytes(47),
+    "half a greeting": b"\xff" + bytes(8) + b"\x7f",
+    "version 1": b"\x01\x00\x05\x00evil",
+    "random": random.Random(1).randbytes(5000),
+    "zeros": bytes(100_000),
+    "ones": b"\xff" * 100_000,
+}
+
+
+@pytest.mark.parametrize("data", RAW.values(), ids=RAW.keys())
+def test_what_is_not_zeromqs_protocol_is_dropped(driven, said, neighbour, data):
+    """Raw bytes on the socket cost at most one line, and touch nobody."""
+    before = len(said())
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(driven.path))
+        with contextlib.suppress(BrokenPipeError):  # libzmq had enough of it
+            raw.sendall(data)
+    driven.until(lambda: len(said()) > before)
+    # What else there were to say would come when the connection is accounted for.
+    driven.added_s += server_module.HEARTBEAT_S
+    driven.turn()
+    driven.turn()
+    lines = said()[before:]
+    assert len(lines) == 1
+    assert "dropped" in lines[0]
+
+
+def test_a_huge_first_frame_is_said(driven, said, neighbour):
+    """Who begins with a frame that libzmq does not take leaves one line too."""
+    before = len(said())
+    dealer = driven.dealer()
+    dealer.send_frames(bytes(wire.MAX_FRAME_BYTES + 1))
+    driven.until(lambda: len(said()) > before)
+    assert said()[before:] == ["1 connection(s) dropped that sent no message of the feed"]
+
+
+def test_who_just_asked_for_the_status_leaves_no_line(driven, said, neighbour):
+    """Monitoring that asks every few seconds does not fill the log."""
+    before = len(said())
+    for _ in range(5):
+        dealer = driven.dealer()
+        dealer.say(wire.AskStatus())
+        dealer.receive()
+        dealer.close()
+    closed = driven.clock + 0.3
+    driven.until(lambda: driven.clock > closed)
+    assert said()[before:] == []
+
+
+def test_a_flood_of_connections_is_said_once_a_minute(driven, said):
+    """Connections that come to nothing are counted, and the count is said now and then."""
+    for _ in range(3):
+        for _ in range(20):
+            with socket.socket(socket.AF_UNIX) as raw:
+                raw.connect(str(driven.path))
+        later = driven.clock + 0.15
+        driven.until(lambda later=later: driven.clock > later)
+    assert len(said()) == 1
+    driven.added_s += server_module.REPEAT_S + 1
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(driven.path))
+    driven.until(lambda: len(said()) == 2)
+    counts = [int(line.split()[0]) for line in said()]
+    assert sum(counts) == 61
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=4))
+def test_no_bytes_end_the_server(driven, frames):
+    """Whatever comes in frames, the server goes on to serve."""
+    dealer = driven.dealer()
+    dealer.send_frames(*frames)
+    assert isinstance(dealer.receive(), wire.Error | wire.Status)
+    dealer.close()
+
+
+def test_a_client_that_tries_again_and_again_is_no_news(driven, said):
+    """A refusal that repeats is said once a minute, and answered each time."""
+    for _ in range(50):
+        dealer = driven.dealer()
+        dealer.subscribe(after="9")
+        assert dealer.receive().code == ErrorCode.ABOVE_HEAD
+        dealer.close()
+    assert len(said()) == 1
+    driven.added_s += server_module.REPEAT_S + 1
+    dealer = driven.dealer()
+    dealer.subscribe(after="9")
+    dealer.receive()
+    assert len(said()) == 2
+
+
+def test_one_client_too_many_is_refused(driven, said):
+    """The 257th is told that there is no room, and gets in when another one leaves."""
+    dealers = [driven.dealer() for _ in range(server_module.MAX_CLIENTS)]
+    for dealer in dealers:
+        dealer.subscribe(after="head")
+    driven.until(lambda: driven.server.clients == server_module.MAX_CLIENTS)
+    late = driven.dealer()
+    late.subscribe(after="head")
+    error = late.receive()
+    assert error.code == ErrorCode.TOO_MANY_CLIENTS
+    assert "256" in error.text
+    dealers[0].say(wire.Unsubscribe())
+    driven.until(lambda: driven.server.clients < server_module.MAX_CLIENTS)
+    late.subscribe(after="head")
+    assert isinstance(late.receive(), wire.Subscribed)
+
+
+# ---- many clients, slow clients
+
+
+def test_thirty_clients_each_get_everything(driven):
+    """Thirty clients at once, each with its own types and place, get all of theirs in order."""
+    driven.chain.grow(*[("comment", "vote"), ("transfer",), ("vote", "vote")] * 100)
+    wanted = [["comment"], ["vote"], ["transfer", "vote"], ["*"]]
+    clients = []
+    for index in range(30):
+        dealer = driven.dealer()
+        types, after = wanted[index % 4], index * 10
+        dealer.subscribe(types=types, after=str(after), credit=wire.MAX_CREDIT)
+        clients.append((dealer, driven.chain.operations(types, after=after)))
+    for dealer, expected in clients:
+        assert isinstance(dealer.receive(), wire.Subscribed)
+        got = []
+        while len(got) < len(expected):
+            message = dealer.receive()
+            if isinstance(message, wire.BlockMessage):
+                got += [(message.num, message.id, operation) for operation in message.operations]
+        assert got == expected
+
+
+def test_a_long_backlog_delays_nobody(driven):
+    """A client that catches up gets a bounded number of blocks, then it is another's turn."""
+    driven.chain.grow(*[("vote",)] * 2000)
+    greedy = driven.subscriber(name="greedy", after="head", credit=1000)
+    other = driven.subscriber(name="other", after="head")
+    greedy.subscribe(name="greedy", credit=1000)
+    driven.chain.grow(("comment",))
+    (message,) = {m.num for m in [other.receive()]}
+    assert message == driven.chain.head.num
+    asking = driven.dealer()
+    asking.say(wire.AskStatus())
+    (status,) = [c for c in asking.receive().clients if c.name == "greedy"]
+    assert status.lag > 0  # still busy with it when the other had its block
+
+
+SERVER_THAT_TELLS_ITS_MEMORY = """
+    import sys, time
+    from pathlib import Path
+    import msgspec
+    from steembot.feed.server import FeedServer
+    from tests.feed.memory_chain import MemoryChain
+
+    chain = MemoryChain()
+    chain.grow(("custom_json",))
+    body = b'{"json":"' + b"x" * 50_000 + b'"}'
+    def grow():
+        chain.grow(("custom_json",))
+        block = chain._blocks[-1]
+        big = msgspec.structs.replace(block.operations[0], value=body)  # one body for all
+        chain._blocks[-1] = msgspec.structs.replace(block, operations=(big,))
+    def memory_kib():
+        return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+    with FeedServer(chain, chain="steem", path=Path(sys.argv[1]), listener=None) as server:
+        print("ready", flush=True)
+        while True:
+            server.wait([0], server.turn(time.monotonic()))
+            if server.wait([0], 0):
+                line = sys.stdin.readline()
+                if not line:
+                    break
+                for _ in range(int(line)):
+                    grow()
+                    server.turn(time.monotonic())
+                print(memory_kib(), flush=True)
+"""
+
+
+def test_a_client_that_stops_reading_costs_its_credit_at_most(tmp_path):
+    """While one client takes nothing in, another gets everything and memory stays bounded."""
+    path = tmp_path / "feed.sock"
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SERVER_THAT_TELLS_ITS_MEMORY), str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        context = zmq.Context()
+        try:
+            assert process.stdout.readline() == "ready\n"
+            sleeper, reader = context.socket(zmq.DEALER), context.socket(zmq.DEALER)
+            sleeper.setsockopt(zmq.RCVHWM, 1)
+            sleeper.setsockopt(zmq.RCVBUF, 4096)
+            sleeper.connect(f"ipc://{path}")
+            reader.connect(f"ipc://{path}")
+            sleeper.send(forged(name="sleeper", credit=50, after="head"))
+            reader.send(forged(name="reader", credit=400, after="head"))
+            reader.poll(int(PATIENCE_S * 1000))
+            assert isinstance(wire.decode_reply(reader.recv()), wire.Subscribed)
+
+            def grow(count: int) -> int:
+                process.stdin.write(f"{count}\n")
+                process.stdin.flush()
+                got = 0
+                while got < count:
+                    assert reader.poll(int(PATIENCE_S * 1000))
+                    if isinstance(wire.decode_reply(reader.recv()), wire.BlockMessage):
+                        got += 1
+                reader.send(wire.encode(wire.Grant(count)))
+                return int(process.stdout.readline())
+
+            first_kib = grow(200)
+            last_kib = [grow(200) for _ in range(10)][-1]
+            # 2000 blocks of 50 KB would be 100 MB; its credit of 50 is 2.5 MB.
+            assert last_kib - first_kib < 20_000
+        finally:
+            context.destroy(linger=0)
+            process.stdin.close()
+            process.wait(PATIENCE_S)
+
+
+# ---- clients that die
+
+
+CLIENT = """
+    import sys, zmq
+    from steembot.feed import wire
+    socket = zmq.Context().socket(zmq.DEALER)
+    socket.connect(f"ipc://{sys.argv[1]}")
+    socket.send(wire.encode(wire.Subscribe(1, "mortal", ["*"], "head", "0", 10)))
+    socket.recv()
+    print("subscribed", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_clients_death_is_noticed_at_once(driven, said):
+    """A client ended by kill -9 is one line, with its name, pid and uid, within half a second."""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CLIENT), str(driven.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        driven.until(lambda: driven.server.clients == 1)
+        driven.until(lambda: driven.server.wait([process.stdout.fileno()], 0))
+        process.kill()
+        process.wait()
+        died = time.monotonic()
+        driven.until(lambda: driven.server.clients == 0)
+        assert time.monotonic() - died < 0.5
+        process.stdin.close()
+    driven.chain.grow(("vote",))
+    for _ in range(5):
+        driven.added_s += server_module.HEARTBEAT_S
+        driven.turn()
+    assert said()[1:] == [
+        f"client mortal (pid {process.pid}, uid {os.getuid()}) left: its connection closed"
+    ]
+
+
+def test_many_deaths_leave_nothing_behind(driven, said):
+    """However many clients come and vanish, each is one line and none stays."""
+    for _ in range(20):
+        for dealer in [driven.subscriber() for _ in range(5)]:
+            dealer.close()
+        driven.until(lambda: driven.server.clients == 0)
+    assert len([line for line in said() if "left" in line]) == 100
+
+
+# ---- the socket
+
+
+def test_a_socket_of_our_own_is_for_user_and_group(driven):
+    """Without systemd the socket is made with mode 0660, and gone when the server is."""
+    assert stat.S_IMODE(driven.path.stat().st_mode) == 0o660
+    driven.server.close()
+    assert not driven.path.exists()
+
+
+def test_the_folder_of_the_socket_is_made(chain, tmp_path):
+    """A missing folder is made, for user and group."""
+    with Driven(chain, tmp_path / "run" / "feed.sock") as driven:
+        assert driven.path.is_socket()
+        assert stat.S_IMODE(driven.path.parent.stat().st_mode) & 0o007 == 0
+
+
+def test_a_socket_that_another_process_serves_is_left_to_it(driven):
+    """A second server is refused with words, and the first one goes on."""
+    with pytest.raises(SocketError, match=r"another process serves .* already") as caught:
+        FeedServer(MemoryChain(), chain="steem", path=driven.path, listener=None)
+    assert str(driven.path) in str(caught.value)
+    assert driven.subscriber().blocks(3) == [1, 2, 3]
+
+
+def test_a_socket_that_systemd_holds_is_not_stolen(chain, tmp_path):
+    """A path on which systemd listens is served by somebody, even while no process runs."""
+    path = tmp_path / "feed.sock"
+    with listening(path), pytest.raises(SocketError, match="another process serves"):
+        FeedServer(chain, chain="steem", path=path, listener=None)
+
+
+def test_a_socket_that_nobody_serves_is_replaced(chain, tmp_path):
+    """What a killed server left behind is no obstacle."""
+    path = tmp_path / "feed.sock"
+    listening(path).close()
+    assert path.is_socket()
+    with Driven(chain, path) as driven:
+        assert driven.subscriber().blocks(3) == [1, 2, 3]
+
+
+def test_a_file_that_is_no_socket_is_not_touched(chain, tmp_path):
+    """Somebody's file at that path stays what it is."""
+    path = tmp_path / "feed.sock"
+    path.write_text("dear diary")
+    with pytest.raises(SocketError, match="there is a file that is no socket"):
+        FeedServer(chain, chain="steem", path=path, listener=None)
+    assert path.read_text() == "dear diary"
+
+
+def test_a_folder_that_cannot_be_made_is_named(chain, tmp_path):
+    """Where no socket can be made the error says where and why."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SocketError, match=r"cannot listen on .*feed\.sock: .*/file$"):
+        FeedServer(chain, chain="steem", path=tmp_path / "file" / "feed.sock", listener=None)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+def test_a_folder_that_we_may_not_write_is_named():
+    """A user who may not make the socket is told so."""
+    code = f"""
+        import os, sys
+        from pathlib import Path
+        from steembot.errors import SocketError
+        from steembot.feed.server import FeedServer
+        from tests.feed.memory_chain import MemoryChain
+        os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+        try:
+            FeedServer(MemoryChain(), chain="steem", path=Path(sys.argv[1]), listener=None)
+        except SocketError as error:
+            print(error)
+    """
+    with public_folder() as folder:
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), str(folder / "feed.sock")],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+    assert result.stdout == f"cannot listen on {folder / 'feed.sock'}: Permission denied\n"
+
+
+def test_an_inherited_socket_outlives_the_server(chain, tmp_path):
+    """On systemd's descriptor a client that came before the server is served, and the path stays.
+
+    libzmq closes the descriptor itself, so each server gets one of its own, as a process would.
+    """
+    path = tmp_path / "feed.sock"
+    with listening(path) as holder:
+        inode = path.stat().st_ino
+        context = zmq.Context()
+        early = context.socket(zmq.DEALER)
+        early.connect(f"ipc://{path}")
+        early.send(forged())
+        for _ in range(3):
+            with Driven(chain, path, os.dup(holder.fileno())) as driven:
+                driven.until(lambda: driven.server.clients == 1)
+                assert driven.subscriber().blocks(3) == [1, 2, 3]
+                if early is not None:
+                    early.close(0)
+                    early = context.socket(zmq.DEALER)
+            assert path.stat().st_ino == inode
+            early.connect(f"ipc://{path}")
+            early.send(forged())
+        context.destroy(linger=0)
+
+
+# ---- waiting
+
+
+def test_the_wait_ends_when_a_descriptor_is_readable(driven):
+    """What else a process waits for wakes it too, and is named."""
+    ears, mouths = zip(*[os.pipe() for _ in range(2)], strict=True)
+    try:
+        assert driven.server.wait(ears, 0) == set()
+        os.write(mouths[1], b"x")
+        assert driven.server.wait(ears, PATIENCE_S) == {ears[1]}
+        assert driven.server.wait(ears[:1], 0) == set()  # no longer asked about
+        assert driven.server.wait((), -1) == set()
+        os.write(mouths[0], b"x")
+        assert driven.server.wait(ears, PATIENCE_S) == set(ears)
+    finally:
+        for descriptor in ears + mouths:
+            os.close(descriptor)
+
+
+def test_the_wait_ends_when_a_client_speaks(driven):
+    """A request ends the wait at once; nothing needs a timer."""
+    driven.turn()
+    dealer = driven.dealer()
+    dealer.say(wire.AskStatus())
+    began = time.monotonic()
+    assert driven.server.wait((), PATIENCE_S) == set()
+    assert time.monotonic() - began < PATIENCE_S / 2
+    assert isinstance(dealer.receive(), wire.Status)
+
+
+def test_a_short_wait_is_a_wait(driven):
+    """A wait of less than a millisecond is not none, or a process would spin through it."""
+    driven.turn()
+    began = time.monotonic()
+    driven.server.wait((), 0.0002)
+    assert time.monotonic() - began >= 0.0002
+
+
+def test_an_idle_server_has_nothing_to_do_until_the_next_heartbeat(driven):
+    """With nothing to send, the next turn is due in up to two seconds: no busy loop."""
+    driven.subscriber().blocks(3)
+    driven.turn()
+    assert 0 < driven.turn() <= server_module.HEARTBEAT_S
