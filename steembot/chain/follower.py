@@ -92,6 +92,10 @@ class Follower:
         """Whether a fork is being followed backwards; nothing else is wanted meanwhile."""
         return bool(self._branch)
 
+    @property
+    def _known_irreversible(self) -> int:
+        return max(self.irreversible, self.announced_irreversible)
+
     def announce(self, head: BlockRef, irreversible: int) -> None:
         """Take note of a node's head. Neither number ever goes backwards."""
         self.head = max(self.head, head.num)
@@ -115,7 +119,7 @@ class Follower:
             if num in self._asked:
                 return None
             self._asked.add(num)
-            return Span(num, num, self.announced_irreversible)
+            return Span(num, num, self._known_irreversible)
         end = min(self.head, self._next + self._window_blocks - 1)
         first = self._next
         while first <= end and (first in self._asked or first in self._fetched):
@@ -131,7 +135,7 @@ class Follower:
         ):
             last += 1
         self._asked.update(range(first, last + 1))
-        return Span(first, last, self.announced_irreversible)
+        return Span(first, last, self._known_irreversible)
 
     def give_up(self, span: Span) -> None:
         """Take back a span whose fetch failed: its numbers are wanted again."""
@@ -208,6 +212,10 @@ class Follower:
             self._forget_branch()
             self._confirm(self.tip.num, self._branch_irreversible)
             return change
+        if ours is not None and self._branch_irreversible < below <= self.irreversible:
+            # Fetched before that block of ours was irreversible, and removed since. Fetch it anew.
+            self._forget_branch()
+            return None
         if ours is None or below <= self.irreversible:
             branch = [block.ref for block in self._branch]
             self._forget_branch()

@@ -243,7 +243,7 @@ class ChainStream:
         follower = self._follower
         assert follower is not None  # noqa: S101 (polls come after the follower)
         known = follower.head
-        known_irreversible = follower.announced_irreversible
+        known_irreversible = max(follower.irreversible, follower.announced_irreversible)
         self._announce(head)
         if block is not None:
             if block.num > follower.head:

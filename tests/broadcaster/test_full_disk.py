@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 
 import pytest
-from tests.support.blocks import make_chain
-from tests.support.processes import Process, environment
 
 from steembot.broadcaster.block_log import BlockLog
 from steembot.chain.follower import Change
 from steembot.errors import DiskError
+from tests.support.blocks import make_chain
+from tests.support.processes import Process, environment
 
 
 @pytest.fixture
@@ -22,12 +23,22 @@ def small_disk(tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if mounted.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(ballast) -> None:
+    """Write until there is no room any more."""
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
 
 
 def test_a_change_that_found_no_room_can_be_applied_later(small_disk):
@@ -36,10 +47,7 @@ def test_a_change_that_found_no_room_can_be_applied_later(small_disk):
     with BlockLog(small_disk / "log", chain="steem", keep_blocks=10_000) as log:
         log.apply(Change((), tuple(chain[:10])), 0)
         ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            with pytest.raises(OSError):  # noqa: PT012 (until it is full)
-                while True:
-                    file.write(b"x" * 4096)
+        fill(ballast)
         done = 10
         with pytest.raises(DiskError, match="cannot be written"):  # noqa: PT012
             while True:
@@ -75,12 +83,7 @@ def test_the_broadcaster_stands_still_and_goes_on(small_disk, tmp_path, moving_n
         Process("steembot-bot", env=bot_env, cwd=tmp_path) as bot,
     ):
         bot.says(" saw 30-")
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-            except OSError:
-                pass
+        fill(ballast)
         broadcaster.says("the feed stands still")
         ballast.unlink()
         broadcaster.says("can be written again")

@@ -6,10 +6,10 @@ import threading
 import time
 
 import pytest
-from tests.support.processes import Process, environment
 
 from steembot.broadcaster.history import KEPT_SPANS, History
 from steembot.chain.node import Node
+from tests.support.processes import Process, environment
 
 
 def wait_for(history: History, news: threading.Event, num: int):
@@ -76,13 +76,13 @@ def test_a_client_from_before_the_log_gets_everything(tmp_path, still_node, afte
     )
     bot_env = env | {"STEEMBOT_HANDLERS": "count", "STEEMBOT_START": "3"}
     if after == "cursor":
-        with Process(
-            "steembot-bot", env=bot_env | {"STEEMBOT_START": "1"}, cwd=tmp_path
-        ) as first:
-            with Process("steembot-broadcaster", env=env | {"STEEMBOT_START": "1"}, cwd=tmp_path):
-                first.says(" saw 60-")
-                first._process.kill()
-                first.ended()
+        with (
+            Process("steembot-broadcaster", env=env | {"STEEMBOT_START": "1"}, cwd=tmp_path),
+            Process("steembot-bot", env=bot_env | {"STEEMBOT_START": "1"}, cwd=tmp_path) as first,
+        ):
+            first.says(" saw 60-")
+            first._process.kill()
+            first.ended()
         for file in tmp_path.glob("block-log*"):
             file.unlink()
         seen = [line.split(" saw ")[1] for line in first.lines if " saw " in line]

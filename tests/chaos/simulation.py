@@ -28,7 +28,7 @@ from steembot.bot.bot import Bot
 from steembot.bot.runner import Runner
 from steembot.bot.state import BotState
 from steembot.chain.follower import Change, Follower, Span
-from steembot.errors import FeedError
+from steembot.errors import FeedError, SteembotError
 from steembot.feed import wire
 from steembot.feed.session import Session
 from steembot.operation import Block, BlockRef, Cursor
@@ -427,8 +427,9 @@ class Swarm:
         try:
             client.connect(self.broadcaster)
         except FeedError as error:
+            if error.code != wire.ErrorCode.ABOVE_HEAD:
+                raise
             # The log of a broadcaster that is behind: the client asks again later.
-            assert error.code == wire.ErrorCode.ABOVE_HEAD, error
 
     def _restart_broadcaster(self) -> None:
         self.crashes += 1
@@ -488,7 +489,7 @@ def run(seed: int, steps: int = 40) -> int:
     swarm = Swarm(seed, folder)
     try:
         return swarm.run(steps)
-    except (AssertionError, msgspec.MsgspecError, FeedError) as error:
+    except (AssertionError, msgspec.MsgspecError, SteembotError) as error:
         raise AssertionError(f"seed {seed}: {error!r}") from error
     finally:
         swarm.close()
