@@ -3,6 +3,7 @@
 SYNOPSIS
     steembot-devnode --generate SEED [--ops N] [--first NUM] [--genesis-time now|ISO] [OPTION...]
     steembot-devnode --blocks FILE [OPTION...]
+    steembot-devnode --fault list
 
 DESCRIPTION
     Answers JSON-RPC over HTTP as a public Steem node does, about a chain of its own. The chain is
@@ -17,10 +18,37 @@ DESCRIPTION
     get_block, get_block_header, get_ops_in_block. Also database_api, block_api,
     account_history_api.get_ops_in_block and jsonrpc.get_methods. Batches of up to 50 calls.
 
+    With --https it answers on a second port too, by TLS with a certificate that it just made and
+    nobody vouches for. The line then goes on:
+
+        , https://127.0.0.1:PORT certificate FILE
+
+FAULTS
+    It fails in every way in which public nodes were seen to fail. `--fault list` names them; each
+    is written
+
+        NAME[:ARGUMENT...][@SHARE][,for:SECONDS][,times:N]
+
+    as in `http-502`, `http-503:30,for:60`, `latency:200@0.5`, `missing-block:2`.
+    @SHARE strikes that share of the requests, drawn from a generator that --fault-seed seeds; for:
+    and times: end it. Several may be on at once, one of each name. While it runs, at its address:
+
+        GET /faults            what is on, what there is
+        POST /faults           set those of the body, one a line, all or none; one already on
+                               begins anew
+        DELETE /faults[/NAME]  clear all, or one
+
+    A refused request is answered by 400 and {"error": "one line"}. While `refuse` is on nothing
+    reaches the address: give it for:SECONDS, or clear it by SIGUSR1.
+
+        curl -d http-502@0.2,for:30 http://127.0.0.1:PORT/faults
+
 TRUST
     Everybody who reaches the address is answered, without limit of rate. It listens on loopback
-    unless --host says otherwise. It opens no connection, reads only FILE and writes no file. The
-    keys of a generated chain follow from its seed and are worth nothing.
+    unless --host says otherwise; faults are switched from loopback only, by whoever is there. It
+    opens no connection, reads only FILE and writes no file, save for --https: key and certificate,
+    in a temporary folder that goes with the process. The keys of a generated chain follow from its
+    seed and are worth nothing.
 
     A recorded file must be one chain; its signatures are not checked.
 
@@ -31,14 +59,16 @@ LIMITS
     hundreds a second: --ready 20000 takes half a minute before the line above appears.
 
 LOG
-    To stderr: the chain's beginning, with what repeats it, and its end. Errors are one line.
+    To stderr: the chain's beginning, with what repeats it, each change of faults, and its end.
+    Errors are one line.
 
 SIGNALS
     SIGTERM, SIGINT: stop listening, end running requests within a second, exit 0.
+    SIGUSR1: clear all faults.
 
 EXIT STATUS
-    0 stopped by a signal. 2 wrong use of options. 78 unusable blocks or settings. 71 the address
-    cannot be bound.
+    0 stopped by a signal. 2 wrong use of options. 78 unusable blocks, faults or settings. 71 the
+    address cannot be bound.
 """
 
 import asyncio
@@ -54,6 +84,7 @@ import click
 
 from steembot.devnode.chain import IRREVERSIBLE_LAG, KEEP_BLOCKS, SLOT_SECONDS, Chain
 from steembot.devnode.errors import DevNodeError
+from steembot.devnode.faults import parse, table
 from steembot.devnode.generate import OPERATIONS_PER_BLOCK, GeneratedBlocks, genesis_for
 from steembot.devnode.recorded import RecordedBlocks
 from steembot.devnode.server import DevNode
@@ -84,7 +115,20 @@ def _genesis_seconds(ctx: click.Context, param: click.Parameter, text: str) -> i
     return seconds - seconds % SLOT_SECONDS
 
 
-@click.command(help="A Steem node for development and tests, on this machine alone.")
+def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> object:  # noqa: ARG001
+    """Print the table of faults and exit, when it is asked for."""
+    if wanted is True or (isinstance(wanted, tuple) and "list" in wanted):
+        click.echo(table())
+        ctx.exit()
+    return wanted
+
+
+@click.command(
+    help="A Steem node for development and tests, on this machine alone.",
+    epilog="While it runs, faults are switched at its address: GET /faults; POST /faults with one "
+    "fault a line; DELETE /faults or /faults/NAME. SIGUSR1 clears all. "
+    "Example: curl -d http-502@0.2,for:30 http://127.0.0.1:PORT/faults",
+)
 @click.option(
     "--blocks", type=click.Path(path_type=Path), help="Serve recorded blocks: JSON lines."
 )
@@ -149,6 +193,31 @@ def _genesis_seconds(ctx: click.Context, param: click.Parameter, text: str) -> i
     show_default=True,
     help="Newest blocks of a generated chain that are held.",
 )
+@click.option(
+    "--fault",
+    "faults",
+    metavar="NAME[:ARGUMENT...][@SHARE][,for:SECONDS][,times:N]",
+    multiple=True,
+    callback=_show_faults,
+    help="Fail this way; may be repeated. 'list' shows all.",
+)
+@click.option(
+    "--faults",
+    "list_faults",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_faults,
+    help="Show all faults and exit.",
+)
+@click.option(
+    "--fault-seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of what @SHARE draws.",
+)
+@click.option("--https", is_flag=True, help="Serve by TLS too, on a second port; self-signed.")
 def main(
     *,
     blocks: Path | None,
@@ -163,12 +232,16 @@ def main(
     genesis_time: int | None,
     ops: int,
     keep: int,
+    faults: tuple[str, ...],
+    fault_seed: int,
+    https: bool,
 ) -> None:
     """Run the node until a signal ends it."""
     logging.basicConfig(stream=sys.stderr, format="steembot-devnode: %(message)s", level="INFO")
     if (blocks is None) == (generate is None):
         raise click.UsageError("give either --blocks FILE or --generate SEED")
     try:
+        wanted = [parse(text) for text in faults]  # before the chain, which may take its time
         if blocks is not None:
             recorded = RecordedBlocks(blocks)
             log.info("%d recorded blocks from %s", len(recorded), blocks)
@@ -192,7 +265,16 @@ def main(
                 irreversible_lag=irreversible_lag,
                 keep=keep,
             )
-        asyncio.run(_serve(DevNode(chain, host=host, port=port, latency_s=latency / 1000)))
+        node = DevNode(
+            chain,
+            host=host,
+            port=port,
+            latency_s=latency / 1000,
+            faults=wanted,
+            seed=fault_seed,
+            https=https,
+        )
+        asyncio.run(_serve(node))
     except DevNodeError as error:
         log.error("%s", error)  # noqa: TRY400 - one line for a person, not a traceback
         sys.exit(os.EX_CONFIG)
@@ -243,10 +325,12 @@ async def _serve(node: DevNode) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, node.faults.clear)
     async with node:
         chain = node.chain
+        by_tls = f", {node.https_url} certificate {node.certificate}" if node.https_url else ""
         click.echo(
-            f"steembot-devnode: {node.url} block {chain.oldest_num} to {chain.head.num}"
+            f"steembot-devnode: {node.url} block {chain.oldest_num} to {chain.head.num}{by_tls}"
         )  # click flushes
         await stop.wait()
     log.info("stopped at block %d after %d requests", node.chain.head.num, node.requests)

@@ -152,7 +152,7 @@ class Chain:
                 "blocks that a fork may replace cannot be forgotten"
             )
         self.first_num = source.first_num
-        self._source = source
+        self.source = source
         self._interval_s = interval_s
         self._lag = irreversible_lag
         # Blocks fall out at the left by themselves.
@@ -172,9 +172,9 @@ class Chain:
 
     def _append_next(self) -> int | None:
         """Append the next block. Return its distance in slots, or None at the source's end."""
-        slots = self._source.slots_to_next()
+        slots = self.source.slots_to_next()
         if slots is not None:
-            self._blocks.append(self._source.next(slots))
+            self._blocks.append(self.source.next(slots))
         return slots
 
     @property
@@ -210,16 +210,16 @@ class Chain:
         """Let the blocks appear that are due at `now`; an earlier `now` changes nothing."""
         self._now = max(self._now, now)
         while self._interval_s and self._ended_at is None:
-            slots = self._source.slots_to_next()
+            slots = self.source.slots_to_next()
             if slots is None:
                 break
             due = self._due + slots * self._interval_s
             if due > self._now:
                 break
-            self._blocks.append(self._source.next(slots))
+            self._blocks.append(self.source.next(slots))
             self._due = due
         trailing = self._lag
-        if self._source.slots_to_next() is None:
+        if self.source.slots_to_next() is None:
             # Nobody builds on the last block any more, yet a reader of irreversible blocks should
             # see it in the end: the lag shrinks by one an interval.
             if self._ended_at is None:
@@ -242,13 +242,13 @@ class Chain:
                 f"{self._irreversible} is irreversible and the head is {self.head.num}"
             )
         common = self._blocks[-1 - depth]
-        self._source.rewind(common)  # before anything is lost: it may refuse
+        self.source.rewind(common)  # before anything is lost: it may refuse
         removed = tuple(reversed([self._blocks.pop() for _ in range(depth)]))
         old_slots = (removed[-1].timestamp - common.timestamp) // SLOT_SECONDS
         for _ in range(depth):
-            self._blocks.append(self._source.next(1))
+            self._blocks.append(self.source.next(1))
         # One slot beyond the old head: that is what lets the branch be longer.
-        self._blocks.append(self._source.next(old_slots + 1 - depth))
+        self._blocks.append(self.source.next(old_slots + 1 - depth))
         self._due += self._interval_s
         self.forks += 1
         added = tuple(reversed(self.newest(depth + 1)))

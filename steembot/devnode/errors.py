@@ -3,7 +3,9 @@
 DevNodeError
 ├── BlockError     a recorded block is not one that a node could have answered
 ├── BlocksError    a file of recorded blocks cannot be served
-└── ChainError     something was asked of a chain that it cannot do
+├── ChainError     something was asked of a chain that it cannot do
+├── FaultError     a fault is not written as it must be
+└── HttpsError     no certificate could be made
 """
 
 from pathlib import Path
@@ -31,3 +33,15 @@ class BlocksError(DevNodeError):
 
 class ChainError(DevNodeError):
     """Something was asked of a chain that it cannot do, such as a fork of irreversible blocks."""
+
+
+class FaultError(DevNodeError):
+    """A fault is not written as it must be. text: how it was written."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"fault {text!r}: {reason}")
+        self.text = text
+
+
+class HttpsError(DevNodeError):
+    """No certificate could be made for the HTTPS port."""

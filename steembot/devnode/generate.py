@@ -104,7 +104,7 @@ def key_of(seed: str, account: str, role: str) -> Key:
     return Key(f"steembot devnode {seed} {account} {role}")
 
 
-def slots_before(seed: str, num: int, branch: int = 0) -> int:
+def slots_before(seed: str, num: int, branch: int | str = 0) -> int:
     """Return how many slots block `num` is after the one before it; above 1: some missed."""
     chance = Random(f"{seed} slot {branch} {num}").random()  # noqa: S311 - meant to be repeatable
     return 1 if chance >= MISSED_SLOTS else 2 if chance >= MISSED_SLOTS / 4 else 3
@@ -135,7 +135,8 @@ class GeneratedBlocks:
         self.first_num = first_num
         self.genesis_time = genesis_time
         self._operations = operations
-        self._branch = 0
+        self._branch: int | str = 0
+        self._forks = 0
         rng = Random(f"{seed} accounts")  # noqa: S311
         self._accounts = _accounts(rng)
         self._ids: deque[str] = deque(maxlen=64)
@@ -179,7 +180,25 @@ class GeneratedBlocks:
         kept = [post for post in self._posts if post.num <= common.num]
         self._posts = deque(kept, maxlen=POSTS_REMEMBERED)
         self._num, self._time = common.num, common.timestamp
-        self._branch += 1
+        self._forks += 1
+        self._branch = self._forks
+
+    def branch(self, common: Block, name: str) -> "GeneratedBlocks":
+        """Return a source that goes on after `common` with other blocks than this one.
+
+        What it makes follows from the seed, the common block and the name alone: it votes on and
+        answers nothing older.
+        """
+        branch = GeneratedBlocks(
+            self.seed,
+            genesis_time=self.genesis_time,
+            first_num=self.first_num,
+            operations=self._operations,
+        )
+        branch._branch = name
+        branch._num, branch._time = common.num, common.timestamp
+        branch._ids.append(common.id)
+        return branch
 
 
 def _first_previous(first_num: int) -> str:

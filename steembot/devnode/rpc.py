@@ -7,25 +7,30 @@ here are the recorded ones. Source: jussi's `urn.py`, `validators.py`, `errors.p
 `json_rpc_plugin.cpp`, `condenser_api.cpp`, `block_api.cpp`, `account_history_api.cpp`.
 """
 
+import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from steembot.devnode import serialize, shapes
-from steembot.devnode.chain import SLOT_SECONDS, Block, Chain
+from steembot.devnode.chain import SLOT_SECONDS, Block
 from steembot.devnode.constants import CONFIG, VERSION
+from steembot.devnode.view import Shown
 
 BATCH_LIMIT = 50  # jussi's jsonrpc_batch_size_limit on api.steemit.com
 
 # jussi's and steemd's codes, as far as they occur here.
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
+INTERNAL_ERROR = -32603
 SERVER_ERROR = -32000
 NO_SUCH_METHOD = -32002  # steemd: JSON_RPC_PARSE_PARAMS_ERROR
 ERROR_DURING_CALL = -32003
+REQUEST_TIMEOUT = 1000
+UPSTREAM_RESPONSE_ERROR = 1100
 INVALID_NAMESPACE = 1200
 BATCH_TOO_LARGE = 1600
 
@@ -60,16 +65,44 @@ class RpcError(Exception):
 Method = Callable[[Any], Any]
 
 
+def _well() -> RpcError | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """How a node's answers differ from a healthy one's, apart from what its chain is.
+
+    chain_id: what it names as its own. batch_limit: calls allowed in one request. spoil: code and
+    message of the jussi error with which whole requests are answered; spoil_single: also those of
+    a single call. fail: asked for each call; the error to answer it with, or None.
+    unindexed: so many of the newest blocks have no operations in get_ops_in_block.
+    """
+
+    chain_id: str = CONFIG["STEEM_CHAIN_ID"]
+    batch_limit: int = BATCH_LIMIT
+    spoil: tuple[int, str] | None = None
+    spoil_single: bool = True
+    fail: Callable[[], RpcError | None] = _well
+    unindexed: int = 0
+
+
+HEALTHY = Quirks()
+
+
 class Rpc:
     """Answers requests about one chain; the caller advances the chain beforehand.
 
-    chain: what is answered about. batch_limit: calls allowed in one request.
+    chain: what is answered about. quirks: what is odd about it. errors: numbers its errors.
     """
 
-    def __init__(self, chain: Chain, *, batch_limit: int = BATCH_LIMIT) -> None:
+    def __init__(
+        self, chain: Shown, quirks: Quirks = HEALTHY, *, errors: Iterator[int] | None = None
+    ) -> None:
         self._chain = chain
-        self._batch_limit = batch_limit
-        self._errors = 0
+        self._quirks = quirks
+        self._errors = errors or itertools.count(1)
+        config = CONFIG | {"STEEM_CHAIN_ID": quirks.chain_id}
         self._methods: dict[str, dict[str, Method]] = {
             "account_history_api": {"get_ops_in_block": self._history_ops_in_block},
             "block_api": {
@@ -79,7 +112,7 @@ class Rpc:
             "condenser_api": {
                 "get_block": self._condenser_block,
                 "get_block_header": self._condenser_header,
-                "get_config": self._condenser_no_arguments("get_config", lambda: CONFIG),
+                "get_config": self._condenser_no_arguments("get_config", lambda: config),
                 "get_dynamic_global_properties": self._condenser_no_arguments(
                     "get_dynamic_global_properties", self._condenser_properties
                 ),
@@ -87,11 +120,9 @@ class Rpc:
                 "get_version": self._condenser_no_arguments("get_version", lambda: VERSION),
             },
             "database_api": {
-                "get_config": _no_arguments(lambda: CONFIG),
+                "get_config": _no_arguments(lambda: config),
                 "get_dynamic_global_properties": _no_arguments(self._properties),
-                "get_version": _no_arguments(
-                    lambda: VERSION | {"chain_id": CONFIG["STEEM_CHAIN_ID"]}
-                ),
+                "get_version": _no_arguments(lambda: VERSION | {"chain_id": quirks.chain_id}),
             },
             "jsonrpc": {"get_methods": _no_arguments(self.method_names)},
         }
@@ -115,6 +146,10 @@ class Rpc:
 
         Whole blocks stand in it as `msgspec.Raw`.
         """
+        if self._quirks.spoil and (isinstance(request, list) or self._quirks.spoil_single):
+            # What fails in jussi itself is told once for a batch, and then without an id.
+            request_id = request.get("id") if isinstance(request, dict) else None
+            return self._jussi_error(*self._quirks.spoil).reply(request_id)
         if not isinstance(request, list):
             if _valid(request):
                 return self._call(request)
@@ -123,14 +158,17 @@ class Rpc:
         if not request or not all(map(_valid, request)):
             # One bad call spoils the batch: jussi checks it as a whole.
             return self._jussi_error(INVALID_REQUEST, "Invalid Request").reply(None)
-        if len(request) > self._batch_limit:
-            message = f"JSONRPC batch size of {len(request)} exceeds {self._batch_limit}"
+        limit = self._quirks.batch_limit
+        if len(request) > limit:
+            message = f"JSONRPC batch size of {len(request)} exceeds {limit}"
             return self._jussi_error(BATCH_TOO_LARGE, message).reply(None)
         return [self._call(each) for each in request]
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         request_id = request.get("id")
         try:
+            if error := self._quirks.fail():
+                raise error
             api, name, arguments = self._resolve(request["method"], request.get("params", {}))
             result = self._find(api, name)(arguments)
         except RpcError as error:
@@ -181,11 +219,8 @@ class Rpc:
         return methods[name]
 
     def _jussi_error(self, code: int, message: str) -> RpcError:
-        self._errors += 1
-        ids = {
-            "error_id": str(uuid.UUID(int=self._errors)),
-            "jussi_request_id": f"{self._errors:018d}",
-        }
+        number = next(self._errors)
+        ids = {"error_id": str(uuid.UUID(int=number)), "jussi_request_id": f"{number:018d}"}
         return RpcError(code, message, ids)
 
     # The methods.
@@ -243,7 +278,7 @@ class Rpc:
         operations come first, then the virtual ones.
         """
         block = self._chain.block(num)
-        if block is None:
+        if block is None or num > self._chain.head.num - self._quirks.unindexed:
             return []
         contents = block.appbase_block()
         operations = []
