@@ -12,7 +12,11 @@
     │   ├── NodeTimeoutError      no whole answer in time
     │   ├── NodeStatusError       an HTTP status other than 200
     │   ├── NodeAnswerError       an answer that is not what was asked for
-    │   └── NodeRpcError          a JSON-RPC error object
+    │   ├── NodeRpcError          a JSON-RPC error object
+    │   ├── NodeLimitError        more was asked for at once than the node gives
+    │   ├── NodeBusyError         not asked, since the node wants no request for a while
+    │   ├── NodeDisagreesError    the node has another block than the others, or none
+    │   └── WrongChainError       the node is one of another chain
     ├── ForkTooDeepError          the node's chain leaves ours below what can be undone
     ├── WireError                 bytes on the feed that are no message of ours
     ├── FeedError                 the broadcaster refused what a client asked for
@@ -82,11 +86,17 @@ class NodeTimeoutError(NodeError):
 
 
 class NodeStatusError(NodeError):
-    """The node (or what stands before it) answered with an HTTP status other than 200."""
+    """The node (or what stands before it) answered with an HTTP status other than 200.
 
-    def __init__(self, node: str, status: int, reason: str) -> None:
+    ``retry_after_s`` is how long it wants no request (429 and 503), 0 otherwise.
+    """
+
+    def __init__(
+        self, node: str, status: int, reason: str, *, retry_after_s: float = 0.0
+    ) -> None:
         super().__init__(node, f"HTTP {status} {reason}".rstrip())
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class NodeAnswerError(NodeError):
@@ -99,6 +109,26 @@ class NodeRpcError(NodeError):
     def __init__(self, node: str, code: int, message: str) -> None:
         super().__init__(node, f"JSON-RPC error {code}: {message}")
         self.code = code
+
+
+class NodeLimitError(NodeError):
+    """More was asked for at once than the node gives: a batch, a request or an answer too large."""
+
+
+class NodeBusyError(NodeError):
+    """The node was not asked, since it wants no request for ``retry_after_s`` more."""
+
+    def __init__(self, node: str, detail: str, retry_after_s: float) -> None:
+        super().__init__(node, detail)
+        self.retry_after_s = retry_after_s
+
+
+class NodeDisagreesError(NodeError):
+    """The node has another block than the others have, or is behind them."""
+
+
+class WrongChainError(NodeError):
+    """The node is one of another chain."""
 
 
 class ForkTooDeepError(SteembotError):

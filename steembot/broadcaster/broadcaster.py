@@ -12,7 +12,8 @@ from steembot.broadcaster.block_log import BlockLog
 from steembot.broadcaster.history import History
 from steembot.chain.follower import Change
 from steembot.chain.node import Node
-from steembot.chain.stream import ChainStream
+from steembot.chain.profiles import PROFILES
+from steembot.chain.stream import ChainStream, duration
 from steembot.errors import DiskError, SettingsError
 from steembot.feed.server import FeedServer
 from steembot.settings import Settings
@@ -44,7 +45,15 @@ class Broadcaster:
         service.set_up_logging("broadcaster", given.log_level)
         listener = service.inherited_socket("broadcaster")
         path = service.state_file(given.state_dir, LOG_FILE)
-        nodes = [Node(url, virtual_ops=given.virtual_ops) for url in given.nodes]
+        nodes = [
+            Node(
+                url,
+                virtual_ops=given.virtual_ops,
+                profile=PROFILES[given.chain],
+                requests_per_s=given.node_rate,
+            )
+            for url in given.nodes
+        ]
         with (
             service.Service() as daemon,
             History(nodes, self._wake) as history,
@@ -96,6 +105,7 @@ class Broadcaster:
             start=given.start,
             id_at=block_log.id_at,
             apply=apply,
+            quorum=given.quorum,
         )
 
     def _follow(self, stream: ChainStream) -> None:
@@ -176,6 +186,9 @@ class Broadcaster:
         if head is not None:
             if situation.behind > 1:
                 words.append(f"{situation.behind:,} blocks behind")
+                if situation.speed:
+                    words.append(f"{situation.speed:,.0f} blocks/s")
+                    words.append(f"{duration(situation.behind / situation.speed)} left")
             else:
                 words.append(f"{max(0, int(time.time()) - block_log.head_timestamp):,} s behind")
         if clients is not None:
@@ -185,5 +198,6 @@ class Broadcaster:
         elif situation.trouble:
             words.append(situation.trouble)
         elif situation.node:
-            words.append(f"node {situation.node.split('://', 1)[-1]}")
+            ill = f" ({situation.ill} of {situation.nodes} ill)" if situation.ill else ""
+            words.append(f"node {situation.node.split('://', 1)[-1]}{ill}")
         return ", ".join(words)

@@ -50,7 +50,7 @@ class Follower:
     yet. ``id_at`` returns the id of a block of our chain, or ``None`` when it holds no such
     block. ``irreversible`` is the last block of ours that can't be undone any more.
     ``span_blocks`` is the most that is fetched at once, ``window_blocks`` bounds what is fetched
-    ahead of the tip, and so the memory.
+    ahead of the tip, and so the memory; both may be changed at any time.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Follower:
         self.announced_irreversible = 0
         self._next = start if tip is None else tip.num + 1
         self._id_at = id_at
-        self._span_blocks = span_blocks
-        self._window_blocks = window_blocks
+        self.span_blocks = span_blocks
+        self.window_blocks = window_blocks
         self._fetched: dict[int, tuple[Block, int]] = {}
         self._asked: set[int] = set()
         self._branch: list[Block] = []
@@ -103,6 +103,10 @@ class Follower:
         if head == self.tip:
             self._confirm(head.num, self.announced_irreversible)
 
+    def retract(self, head: int) -> None:
+        """Take back an announcement that turned out to be no more than that."""
+        self.head = head if self.tip is None else max(self.tip.num, head)
+
     def _confirm(self, num: int, irreversible: int) -> None:
         """Our block ``num`` was on the chain when ``irreversible`` had been announced of it.
 
@@ -120,7 +124,7 @@ class Follower:
                 return None
             self._asked.add(num)
             return Span(num, num, self._known_irreversible)
-        end = min(self.head, self._next + self._window_blocks - 1)
+        end = min(self.head, self._next + self.window_blocks - 1)
         first = self._next
         while first <= end and (first in self._asked or first in self._fetched):
             first += 1
@@ -129,7 +133,7 @@ class Follower:
         last = first
         while (
             last < end
-            and last - first + 1 < self._span_blocks
+            and last - first + 1 < self.span_blocks
             and last + 1 not in self._asked
             and last + 1 not in self._fetched
         ):
@@ -229,6 +233,10 @@ class Follower:
             )
         self._removed.append(BlockRef(below, ours))
         return None
+
+    def leave_branch(self) -> None:
+        """Stop walking back, since nobody else has those blocks. What is wanted is asked anew."""
+        self._forget_branch()
 
     def _forget_branch(self) -> None:
         if self._branch:

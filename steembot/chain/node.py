@@ -3,6 +3,9 @@
 beem carries the requests; what comes back is decoded here, because beem parses every body, tells
 errors apart by searching the text for "500", and counts its retries over the process's life.
 Nothing is retried here: one call, one answer or one :class:`~steembot.errors.NodeError`.
+
+Two rules are kept here so that nobody can forget them: a node is never asked more often than it
+may be (:mod:`~steembot.chain.rate`), and never for a block before its chain id was seen.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from calendar import timegm
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,21 +23,35 @@ import urllib3
 from beemapi.exceptions import UnauthorizedError
 from beemapi.noderpc import NodeRPC
 
+from steembot.chain.profiles import PROFILES, ChainProfile, title_of
+from steembot.chain.rate import DEFAULT_PAUSE_S, RateLimit, retry_after_s
 from steembot.errors import (
     NodeAnswerError,
+    NodeBusyError,
     NodeError,
+    NodeLimitError,
     NodeRpcError,
     NodeStatusError,
     NodeTimeoutError,
     NodeUnreachableError,
+    WrongChainError,
 )
 from steembot.operation import BLOCK_LEVEL, Block, RawOperation
 
 MAX_BATCH = 50
 """Calls in one batch; jussi refuses more with error 1600 (steemit/jussi, JsonRpcBatchSizeError)."""
 
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
-"""Of one HTTP answer: 50 blocks of 2 MiB, twice over. Above it the node is not to be believed."""
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Of one HTTP answer; the largest block that a chain allows (2 MiB packed) is well below it."""
+
+TIMEOUT_S = 10.0
+"""For one whole answer."""
+
+REQUESTS_PER_S = 30.0
+"""Well below the 50 that the public nodes' nginx allows an address."""
+
+_BATCH_TOO_LARGE = 1600  # jussi's JsonRpcBatchSizeError
+_REFUSALS = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -43,6 +61,17 @@ class Head(msgspec.Struct, frozen=True):
     id: str
     timestamp: int
     irreversible: int
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """Blocks in the order asked for, ``None`` where the node has none yet.
+
+    ``size_bytes`` is the answer's size, ``seconds`` what it took, without waiting for our turn.
+    """
+
+    blocks: list[Block | None]
+    size_bytes: int
+    seconds: float
 
 
 class _Properties(msgspec.Struct):
@@ -126,31 +155,46 @@ class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
         return response
 
 
+class _TooLongError(Exception):
+    """An answer exceeds what we are willing to hold."""
+
+
 def _until(deadline: float, response: requests.Response) -> Iterator[bytes]:
     """Read a body as it comes: a fixed chunk size would wait for the chunk to be full."""
     size = 0
     while chunk := response.raw.read1(256 * 1024, decode_content=True):
         size += len(chunk)
         if size > MAX_ANSWER_BYTES:
-            raise requests.exceptions.ContentDecodingError(
-                f"an answer of more than {MAX_ANSWER_BYTES} bytes"
-            )
+            raise _TooLongError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
         if time.monotonic() > deadline:
             raise requests.exceptions.ReadTimeout("the answer trickles in too slowly")
         yield chunk
 
 
 class Node:
-    """One Steem node. May be used by several threads; each has a connection of its own.
+    """One node of the ``profile``'s chain. May be used by several threads at once.
 
     With ``virtual_ops`` each block also holds its virtual operations, which costs a call more.
+    ``requests_per_s`` bounds what the node is sent; who comes too early waits here.
     """
 
-    def __init__(self, url: str, timeout_s: float = 15.0, *, virtual_ops: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float = TIMEOUT_S,
+        *,
+        virtual_ops: bool = False,
+        profile: ChainProfile = PROFILES["steem"],
+        requests_per_s: float = REQUESTS_PER_S,
+    ) -> None:
         self.url = url
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._virtual_ops = virtual_ops
-        self._local = threading.local()
+        self._profile = profile
+        self._rate = RateLimit(requests_per_s)
+        self._idle: deque[_Rpc] = deque()
+        self._identified = False
+        self._identifying = threading.Lock()
 
     def __str__(self) -> str:
         return self.url
@@ -162,7 +206,7 @@ class Node:
 
     def head(self) -> Head:
         """Ask where the chain ends. Raises :class:`~steembot.errors.NodeError`."""
-        (properties,) = self._call([_PROPERTIES])
+        (properties,), _, _ = self._ask([_PROPERTIES])
         return self._head(properties)
 
     def blocks(self, nums: Sequence[int], irreversible: int) -> list[Block | None]:
@@ -172,21 +216,48 @@ class Node:
         above ``irreversible`` that seems to have none is not taken to be complete, since every
         block pays its witness. Raises :class:`~steembot.errors.NodeError`.
         """
-        results = self._call([call for num in nums for call in self._block_calls(num)])
-        return self._blocks(nums, results, irreversible)
+        return self.fetch(nums, irreversible).blocks
+
+    def fetch(self, nums: Sequence[int], irreversible: int) -> Fetched:
+        """Do the same as :meth:`blocks`, and tell what it cost."""
+        calls = [call for num in nums for call in self._block_calls(num)]
+        results, size_bytes, seconds = self._ask(calls)
+        return Fetched(self._blocks(nums, results, irreversible), size_bytes, seconds)
 
     def poll(self, num: int) -> tuple[Head, Block | None]:
         """Ask for the head and, in the same request, for one block that may not be there yet."""
-        properties, *results = self._call([_PROPERTIES, *self._block_calls(num)])
+        (properties, *results), _, _ = self._ask([_PROPERTIES, *self._block_calls(num)])
         head = self._head(properties)
         (block,) = self._blocks([num], results, head.irreversible)
         return head, block
 
     def config(self) -> dict[str, Any]:
         """Ask for the chain's constants, the chain id among them."""
-        (result,) = self._call([("condenser_api.get_config", "")])
+        (result,), _, _ = self._call([("condenser_api.get_config", "")])
         config: dict[str, Any] = self._decode(_decode_config, result)
         return config
+
+    def _ask(self, calls: Sequence[tuple[str, str]]) -> tuple[list[msgspec.Raw], int, float]:
+        """Do as :meth:`_call` does, once the node is known to be one of our chain."""
+        if not self._identified:
+            with self._identifying:
+                if not self._identified:
+                    self._identify()
+        return self._call(calls)
+
+    def _identify(self) -> None:
+        profile = self._profile
+        chain_id = profile.chain_id_of(self.config())
+        if chain_id is None:
+            raise NodeAnswerError(self.url, "get_config without a chain id")
+        if chain_id != profile.chain_id:
+            raise WrongChainError(
+                self.url,
+                f"its chain id is {chain_id[:80]} ({title_of(chain_id)}), and that of "
+                f"{profile.title} is {profile.chain_id}; it is not used. Take it out of "
+                "STEEMBOT_NODES, or set STEEMBOT_CHAIN",
+            )
+        self._identified = True
 
     def _block_calls(self, num: int) -> list[tuple[str, str]]:
         # condenser_api, because its assets are written as people write them: "1.000 STEEM".
@@ -209,18 +280,23 @@ class Node:
             blocks.append(block)
         return blocks
 
-    def _call(self, calls: Sequence[tuple[str, str]]) -> list[msgspec.Raw]:
-        """Send one batch of (method, parameters) and return the results in its order."""
+    def _call(self, calls: Sequence[tuple[str, str]]) -> tuple[list[msgspec.Raw], int, float]:
+        """Send one batch of (method, parameters).
+
+        Returns the results in its order, the answer's size in bytes, and what it took in seconds.
+        """
         payload = ",".join(
             f'{{"jsonrpc":"2.0","id":{i},"method":"{method}","params":[{params}]}}'
             for i, (method, params) in enumerate(calls)
         )
-        body = self._post(f"[{payload}]".encode())
+        body, seconds = self._post(f"[{payload}]".encode())
         if body.lstrip()[:1] != b"[":
             # One bad call, or a refused batch, turns the whole answer into one error object.
-            single = self._decode(_decode_reply, body)
+            single: _Reply = self._decode(_decode_reply, body)
             if single.error is None:
                 raise NodeAnswerError(self.url, "one answer to a batch of calls")
+            if single.error.code == _BATCH_TOO_LARGE:
+                raise NodeLimitError(self.url, single.error.message)
             raise NodeRpcError(self.url, single.error.code, single.error.message)
         replies: list[_Reply] = self._decode(_decode_replies, body)
         for reply in replies:
@@ -231,28 +307,50 @@ class Node:
             raise NodeAnswerError(
                 self.url, f"{len(replies)} answers to a batch of {len(calls)} calls"
             )
-        return [by_id[i] for i in range(len(calls))]
+        return [by_id[i] for i in range(len(calls))], len(body), seconds
 
-    def _post(self, payload: bytes) -> bytes:
-        rpc: _Rpc | None = getattr(self._local, "rpc", None)
-        if rpc is None:
-            rpc = self._local.rpc = _Rpc(self.url, self._timeout_s)
+    def _post(self, payload: bytes) -> tuple[bytes, float]:
+        self._wait_for_turn()
+        begun = time.monotonic()
+        # The one used last is the least likely to have been closed by the node meanwhile.
+        rpc = self._idle.pop() if self._idle else _Rpc(self.url, self.timeout_s)
         try:
             response = rpc.request_send(payload)
         except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise NodeTimeoutError(
-                self.url, f"no whole answer within {self._timeout_s:g} s"
+                self.url, f"no whole answer within {self.timeout_s:g} s"
             ) from error
+        except _TooLongError as error:
+            raise NodeLimitError(self.url, str(error)) from error
         except requests.exceptions.SSLError as error:
             raise NodeUnreachableError(self.url, f"TLS failed: {_root(error)}") from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise NodeUnreachableError(self.url, _root(error)) from error
         except UnauthorizedError as error:
             raise NodeStatusError(self.url, 401, "Unauthorized") from error
+        self._idle.append(rpc)
         if response.status_code != requests.codes.ok:
-            raise NodeStatusError(self.url, response.status_code, response.reason or "")
+            raise self._refusal(response)
         content: bytes = response.content
-        return content
+        return content, time.monotonic() - begun
+
+    def _wait_for_turn(self) -> None:
+        now = time.monotonic()
+        paused_s = self._rate.paused_s(now)
+        if paused_s > 0:
+            raise NodeBusyError(self.url, f"wants no request for {paused_s:.0f} s more", paused_s)
+        time.sleep(self._rate.reserve(now))
+
+    def _refusal(self, response: requests.Response) -> NodeError:
+        status, reason = response.status_code, response.reason or ""
+        if status == requests.codes.request_entity_too_large:
+            return NodeLimitError(self.url, f"HTTP {status} {reason}")
+        if status not in _REFUSALS:
+            return NodeStatusError(self.url, status, reason)
+        wanted_s = retry_after_s(response.headers.get("Retry-After"), time.time())
+        pause_s = DEFAULT_PAUSE_S if wanted_s is None else wanted_s
+        self._rate.pause(time.monotonic(), pause_s)
+        return NodeStatusError(self.url, status, reason, retry_after_s=pause_s)
 
     def _decode(self, decode: Any, body: bytes | msgspec.Raw) -> Any:
         try:
@@ -350,4 +448,4 @@ def _root(error: BaseException) -> str:
     return f"{type(reason).__name__}: {getattr(reason, 'strerror', None) or reason}"
 
 
-__all__ = ["MAX_BATCH", "Head", "Node", "NodeError"]
+__all__ = ["MAX_BATCH", "Fetched", "Head", "Node", "NodeError"]

@@ -35,6 +35,11 @@ class SlotClock:
         """When to ask for the next block (monotonic seconds)."""
         return self._next
 
+    @property
+    def misses(self) -> int:
+        """How many questions in a row found nothing new."""
+        return self._misses
+
     def found(self, now: float, blocks: int) -> None:
         """Learn from a question that found ``blocks`` new blocks (1 or more)."""
         if self._last_found is not None:

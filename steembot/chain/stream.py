@@ -1,7 +1,11 @@
-"""Follow the chain for ever: the waiting, the threads and the words for the log.
+"""Follow the chain for ever: the waiting, and who is asked for what.
 
-Decisions are the follower's (what to fetch), the pool's (whom to ask) and the slot clock's (when).
-One thread runs :meth:`ChainStream.run`; a few workers hold one HTTP request each.
+Decisions are the follower's (what to fetch), the pool's (whom to ask), the pace's (how much at
+once), the agreement's (what to believe) and the slot clock's (when). One thread runs
+:meth:`ChainStream.run`; workers hold one HTTP request each and answer through a queue.
+
+A request that does not end by its deadline is abandoned: its node has failed, and what it may
+still answer is not looked at.
 """
 
 from __future__ import annotations
@@ -10,50 +14,95 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
+from steembot.chain.agreement import differ
 from steembot.chain.follower import Change, Follower, Span
-from steembot.chain.node import Head, Node
+from steembot.chain.jobs import Job
+from steembot.chain.node import Fetched, Head, Node
+from steembot.chain.pace import Pace
 from steembot.chain.pool import Pool
 from steembot.chain.slots import SlotClock
-from steembot.errors import ForkTooDeepError, NodeAnswerError, NodeError
+from steembot.chain.workers import Workers
+from steembot.errors import (
+    ForkTooDeepError,
+    NodeAnswerError,
+    NodeBusyError,
+    NodeDisagreesError,
+    NodeError,
+    NodeLimitError,
+    NodeStatusError,
+    NodeTimeoutError,
+    WrongChainError,
+)
 from steembot.operation import Block, BlockRef
 
 log = logging.getLogger(__name__)
 
-WORKERS = 4
-"""Requests under way at once. More made nothing faster: the node is what limits."""
-
-HEAD_EVERY_S = 3.0
-"""How often the head is asked for while behind."""
+AHEAD_BYTES = 12 * 1024 * 1024
+"""What is fetched ahead of the tip, as the nodes write it. The bound on memory while behind."""
 
 PATIENCE_S = 3.0
 """How long a block that a node announced may be missing there before the node is called ill."""
 
+MISSING_REST_S = 3.0
+"""The longest rest of a node for a missing block: it has been seen to take up to 48 s."""
+
+WRONG_CHAIN_REST_S = 600.0
+"""A node of another chain will hardly become one of ours."""
+
+GRACE_S = 1.0
+"""How long a first start waits for the other nodes' heads, so as not to begin at a stale one."""
+
+GIVEN_UP_AFTER_S = 1.0
+"""Beyond a node's own deadline, which a hanging name server for example can exceed."""
+
+LATE = 3
+"""Questions without a new block after which other nodes are asked in turn."""
+
 REPEAT_S = 60.0
 """How often a trouble that lasts is said again."""
+
+PROGRESS_S = 10.0
+"""How often progress is said while behind."""
+
+FAR = 20
+"""Blocks behind from which on that is worth a line."""
+
+_SPEED_OVER_S = 10.0
 
 
 class Situation(msgspec.Struct, frozen=True):
     """How the stream is, for ``STATUS=`` and ``steembot status``.
 
-    ``attempted`` is when a request last ended, well or not (monotonic seconds).
+    ``node`` gave the last block. ``ill`` of ``nodes`` don't answer as they should. ``speed`` is in
+    blocks a second. ``attempted`` is when something last went on: a block came, a request came to
+    its end, well or not, or it was known that all nodes rest (monotonic seconds).
     """
 
     node: str
+    nodes: int
+    ill: int
     head: int
     behind: int
+    speed: float
     trouble: str
     attempted: float
 
 
-class _Done(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, eq=False):
     url: str
-    task: Head | Span | int | None  # what was asked: a span, one block at the head, or the head
+    job: Job | None  # None: just the head is asked for
+    deadline: float
+
+
+class _Done(msgspec.Struct, frozen=True):
+    request: _Request
+    seconds: float
     result: Any
     error: NodeError | None
 
@@ -63,7 +112,7 @@ class ChainStream:
 
     ``tip`` and ``irreversible`` are where an earlier run ended, ``start`` the first block
     otherwise (``None``: the head). ``apply(change, irreversible)`` makes a change durable before
-    it returns; the tip moves only then.
+    it returns; the tip moves only then. A block counts when ``quorum`` nodes have it.
     """
 
     def __init__(
@@ -75,28 +124,36 @@ class ChainStream:
         start: int | None,
         id_at: Callable[[int], str | None],
         apply: Callable[[Change, int], None],
+        quorum: int = 1,
     ) -> None:
         self._nodes = {node.url: node for node in nodes}
         self._pool = Pool(list(self._nodes))
+        self._paces = {node.url: Pace(node.max_blocks) for node in nodes}
         self._slots = SlotClock()
+        self._quorum = quorum
         self._id_at = id_at
         self._apply = apply
-        self._start = start
+        self._begins_at_head = tip is None and start is None
         self._follower: Follower | None = None
-        if tip is not None or start is not None:
-            self._follow(tip, start or 0, irreversible)
+        if not self._begins_at_head:
+            self._follower = Follower(tip, start or 0, id_at, irreversible=irreversible)
         self._stopping = threading.Event()
         self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
-        self._under_way = 0
-        self._head_asked = float("-inf")
-        self._head_under_way = False
-        self._poll_under_way = False
-        self._missing_since: float | None = None
+        self._workers = Workers()
+        self._requests: set[_Request] = set()
+        self._spans: list[Job] = []
+        self._poll: Job | None = None
+        self._missing_since: dict[str, float] = {}
+        self._first_head: float | None = None
+        self._had: deque[tuple[float, int]] = deque()
+        self._said: dict[str, float] = {}
         self._trouble = ""
-        self._trouble_said = float("-inf")
-        self._waiting_said = float("-inf")
-        self._attempted = time.monotonic()
         self._node = ""
+        self._attempted = time.monotonic()
+        self._progress_said = time.monotonic()
+        self._was_far = False
+
+    # ---- from other threads
 
     @property
     def situation(self) -> Situation:
@@ -104,8 +161,11 @@ class ChainStream:
         follower = self._follower
         return Situation(
             node=self._node,
+            nodes=len(self._nodes),
+            ill=self._pool.ill,
             head=follower.head if follower else 0,
             behind=follower.behind if follower else 0,
+            speed=self._speed(),
             trouble=self._trouble,
             attempted=self._attempted,
         )
@@ -117,177 +177,400 @@ class ChainStream:
 
     def run(self) -> None:
         """Follow until :meth:`stop`. Raises what ``apply`` raises."""
-        workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="node")
         try:
             while not self._stopping.is_set():
-                wait_s = self._schedule(workers, time.monotonic())
+                wait_s = self._turn(time.monotonic())
                 try:
-                    done = self._done.get(timeout=wait_s)
+                    done = self._done.get(timeout=max(0.0, wait_s))
+                    # All that came is looked at before anything is called late: applying a block
+                    # can take long, on a full disk for example.
+                    while done is not None:
+                        self._finish(done, time.monotonic())
+                        done = self._done.get_nowait()
                 except queue.Empty:
                     continue
-                if done is not None:
-                    self._finish(done, time.monotonic())
         finally:
-            # A request under way is not worth waiting for; its thread ends at its deadline.
-            workers.shutdown(wait=False, cancel_futures=True)
+            self._workers.stop()
 
     # ---- asking
 
-    def _schedule(self, workers: ThreadPoolExecutor, now: float) -> float:
+    def _turn(self, now: float) -> float:
         """Start what should be under way now; return for how long nothing else will be due."""
-        url = self._pool.pick(now)
-        if url is None:
-            self._repeat_trouble(now)
-            return max(0.01, self._pool.rests_until() - now)
-        follower = self._follower
-        if follower is None or (follower.behind > 1 and now - self._head_asked >= HEAD_EVERY_S):
-            self._ask_head(workers, url, now)
-        if follower is None:
-            return HEAD_EVERY_S
-        self._say_waiting(follower, now)
-        if follower.behind <= 1 and not follower.walking_back:
-            if self._poll_under_way or self._under_way:
-                return HEAD_EVERY_S
-            wait_s = self._slots.next_question - now
-            if wait_s > 0:
-                return wait_s
-            self._poll_under_way = True
-            num = follower.next_num
-            self._submit(workers, url, num, lambda: self._nodes[url].poll(num))
-            return HEAD_EVERY_S
-        while self._under_way < WORKERS:
+        self._abandon_late(now)
+        ranked = self._pool.ranked(now)
+        self._check_heads(now, ranked[: self._quorum])
+        if len(ranked) < self._quorum:
+            self._wait_for_nodes(now, len(ranked))
+        follower = self._follower or self._begin(now)
+        due = [now + 1.0, *(request.deadline for request in self._requests)]
+        if len(ranked) < len(self._nodes):
+            due.append(max(now + 0.01, self._pool.rests_until(now)))
+        if follower is not None:
+            self._aim(follower, now)
+            self._say_waiting(follower, now)
+            self._say_progress(follower, now)
+            if follower.behind > 1 or follower.walking_back:
+                self._poll = None
+                self._open_spans(follower, now)
+                due += [self._staff(job, now) for job in list(self._spans)]
+            else:
+                due.append(self._poll_head(follower, now))
+        return min(due) - now
+
+    def _check_heads(self, now: float, used: Sequence[str]) -> None:
+        under_way = {request.url for request in self._requests if request.job is None}
+        for url in self._pool.to_check(now, used):
+            if url not in under_way:
+                self._submit(url, None, self._nodes[url].head, now)
+
+    def _begin(self, now: float) -> Follower | None:
+        """Begin at the head, once it is known well enough where that is."""
+        head, _ = self._pool.agreed_head(now, self._quorum)
+        if not head:
+            return None
+        if self._first_head is None:
+            self._first_head = now
+        if not self._pool.first_answers() and now - self._first_head < GRACE_S:
+            return None
+        log.info("the head is block %d; beginning there", head)
+        self._follower = Follower(None, head, self._id_at)
+        return self._follower
+
+    def _aim(self, follower: Follower, now: float) -> None:
+        """Let the follower want what so many nodes announced that it can be had."""
+        head, irreversible = self._pool.agreed_head(now, self._quorum)
+        if head:
+            follower.announce(BlockRef(head, ""), irreversible)
+            if head < follower.head:
+                follower.retract(head)
+
+    def _open_spans(self, follower: Follower, now: float) -> None:
+        """Ask for as much as the best node bears, within the bound on memory."""
+        ranked = self._pool.ranked(now, follower.next_num if not follower.walking_back else 1)
+        if not ranked:
+            return
+        paces = [self._paces[url] for url in ranked[: self._quorum]]
+        follower.span_blocks = min(pace.blocks for pace in paces)
+        heaviest = max(pace.block_bytes for pace in paces) * len(paces)
+        follower.window_blocks = max(follower.span_blocks, int(AHEAD_BYTES / heaviest))
+        while len(self._spans) < min(pace.requests for pace in paces):
+            doubted = follower.walking_back
             span = follower.wanted()
             if span is None:
-                break
-            call = _blocks_of(self._nodes[url], span, follower.announced_irreversible)
-            self._submit(workers, url, span, call)
-        return HEAD_EVERY_S
+                return
+            self._spans.append(Job(span, self._quorum, doubted=doubted))
 
-    def _ask_head(self, workers: ThreadPoolExecutor, url: str, now: float) -> None:
-        if self._head_under_way:
-            return
-        self._head_under_way = True
-        self._head_asked = now
-        self._submit(workers, url, None, self._nodes[url].head)
+    def _staff(self, job: Job, now: float) -> float:
+        """See that enough nodes are asked for a job; return when to look again."""
+        job.asked = {url: since for url, since in job.asked.items() if not self._rests(url, now)}
+        rest = [
+            url
+            for url in self._pool.ranked(now, 1 if job.doubted else job.span.last)
+            if url not in job.asked and url not in job.found and url not in job.failed
+        ]
+        if job.doubted and self._quorum == 1:
+            # Blocks are to be removed: somebody else should have the new ones too.
+            job.needed = min(2, len(rest) + len(job.asked) + len(job.found)) or 1
+        while rest and job.answers + len(job.asked) < job.needed:
+            self._ask(job, rest.pop(0), now)
+        if not job.asked:
+            self._settle(job, now, last=True)
+            return now + 1.0
+        return self._hedge(job, rest, now)
 
-    def _submit(
-        self,
-        workers: ThreadPoolExecutor,
-        url: str,
-        task: Span | int | None,
-        call: Callable[[], Any],
-    ) -> None:
-        self._under_way += 1
+    def _hedge(self, job: Job, rest: Sequence[str], now: float) -> float:
+        """Ask one more node where an answer is late; return when that may be."""
+        url, since = min(job.asked.items(), key=lambda item: item[1])
+        late = since + self._pool.patience_s(url, span=not job.poll)
+        well = [other for other in rest if other in self._pool.well(now)]
+        if not well or job.answers + len(job.asked) > job.needed:
+            return now + 1.0
+        if late > now:
+            return late
+        log.debug("node %s is late with block %d; asking %s too", url, job.span.first, well[0])
+        self._ask(job, well[0], now)
+        return now + 1.0
+
+    def _poll_head(self, follower: Follower, now: float) -> float:
+        """Ask for the next block at the head when it is due; return when to look again."""
+        job = self._poll
+        if job is None or job.span.first != follower.next_num:
+            if self._spans:
+                return now + 1.0  # what was asked for while behind comes first
+            num = follower.next_num
+            job = self._poll = Job(Span(num, num), self._quorum, poll=True)
+        job.asked = {url: since for url, since in job.asked.items() if not self._rests(url, now)}
+        others = [
+            url
+            for url in self._pool.ranked(now, 1)
+            if url not in job.asked and not _complete(job, url)
+        ]
+        if job.asked:
+            return self._hedge(job, others, now)
+        if self._slots.next_question > now:
+            return self._slots.next_question
+        if self._slots.misses >= LATE and others:
+            # Is it the chain that is late, or the node?
+            turn = (self._slots.misses - LATE + 1) % len(others)
+            others = others[turn:] + others[:turn]
+        for url in others[: max(1, job.needed - job.answers)]:
+            self._ask(job, url, now)
+        return now + 1.0
+
+    def _ask(self, job: Job, url: str, now: float) -> None:
+        node, span = self._nodes[url], job.span
+        job.asked[url] = now
+        job.found.pop(url, None)
+        if job.poll:
+            self._submit(url, job, lambda: node.poll(span.first), now)
+        else:
+            self._submit(url, job, lambda: node.fetch(span.nums, span.irreversible), now)
+
+    def _submit(self, url: str, job: Job | None, call: Callable[[], Any], now: float) -> None:
+        deadline = now + self._nodes[url].timeout_s + GIVEN_UP_AFTER_S
+        request = _Request(url, job, deadline)
+        self._requests.add(request)
 
         def work() -> None:
+            begun = time.monotonic()
+            result, failure = None, None
             try:
-                done = _Done(url, task, call(), None)
+                result = call()
             except NodeError as error:
-                done = _Done(url, task, None, error)
+                failure = error
             except BaseException as error:
                 log.exception("asking %s failed in a way nobody expected", url)
-                done = _Done(url, task, None, NodeAnswerError(url, repr(error)))
-            self._done.put(done)
+                failure = NodeAnswerError(url, repr(error))
+            self._done.put(_Done(request, time.monotonic() - begun, result, failure))
 
-        workers.submit(work)
+        self._workers.start(work)
+
+    def _abandon_late(self, now: float) -> None:
+        for request in [each for each in self._requests if each.deadline <= now]:
+            url = request.url
+            late = NodeTimeoutError(url, f"no answer within {self._nodes[url].timeout_s:g} s")
+            self._finish(_Done(request, 0.0, None, late), now)
+
+    def _rests(self, url: str, now: float) -> bool:
+        return url not in self._pool.ranked(now)
 
     # ---- what came back
 
     def _finish(self, done: _Done, now: float) -> None:
-        self._under_way -= 1
+        request, url = done.request, done.request.url
+        if request not in self._requests:
+            return  # abandoned before
+        self._requests.discard(request)
         self._attempted = now
-        if done.task is None:
-            self._head_under_way = False
-        elif isinstance(done.task, int):
-            self._poll_under_way = False
+        job = request.job
+        if job is not None:
+            asked = job.asked.pop(url, now)
+            if done.error is None and job.closed:
+                self._outrun(url, now, asked)
         if done.error is not None:
-            if isinstance(done.task, Span) and self._follower is not None:
-                self._follower.give_up(done.task)
-            self._failed(done.url, done.error, now)
-            return
-        try:
-            if done.task is None:
-                self._take_head(done.url, done.result)
-            elif isinstance(done.task, Span):
-                self._take_blocks(done.url, done.task, done.result, now)
-            elif isinstance(done.task, int):
-                self._take_poll(done.url, done.task, done.result, now)
-        except ForkTooDeepError as error:
-            self._failed(done.url, NodeAnswerError(done.url, str(error)), now)
-
-    def _take_head(self, url: str, head: Head) -> None:
-        if self._follower is None:
-            self._follow(None, head.num, 0)
-            log.info("node %s: head is block %d; beginning there", url, head.num)
-        self._announce(head)
-        self._succeeded(url)
-
-    def _take_blocks(
-        self, url: str, span: Span, blocks: Sequence[Block | None], now: float
-    ) -> None:
-        follower = self._follower
-        assert follower is not None  # noqa: S101 (spans are the follower's)
-        found = sum(block is not None for block in blocks)
-        self._changed(follower.receive(span, blocks))
-        if found == len(blocks):
-            self._missing_since = None
-            self._succeeded(url)
-            if follower.behind <= 1:
-                self._slots.found(now, found)
+            self._take_error(url, job, done.error, now)
+        elif job is None:
+            self._pool.answered(url, done.seconds, span=False)
+            self._take_head(url, done.result, now)
+        elif job.poll:
+            self._pool.answered(url, done.seconds, span=False)
+            self._take_poll(url, job, done.result, now)
         else:
-            missing = next(n for n, b in zip(span.nums, blocks, strict=True) if b is None)
-            self._missing(url, missing, now, patience_s=0.0)
+            self._pool.answered(url, done.seconds, span=True)
+            self._take_blocks(url, job, done.result, now)
 
-    def _take_poll(self, url: str, num: int, answer: tuple[Head, Block | None], now: float) -> None:
-        head, block = answer
-        follower = self._follower
-        assert follower is not None  # noqa: S101 (polls come after the follower)
-        known = follower.head
-        known_irreversible = max(follower.irreversible, follower.announced_irreversible)
-        self._announce(head)
-        if block is not None:
-            if block.num > follower.head:
-                self._announce(msgspec.structs.replace(head, num=block.num, id=block.id))
-            self._changed(follower.receive(Span(num, num, known_irreversible), [block]))
-            self._announce(head)  # our tip may be that head now
-            self._slots.found(now, max(1, follower.head - known))
-            self._missing_since = None
-            self._succeeded(url)
+    def _take_error(self, url: str, job: Job | None, error: NodeError, now: float) -> None:
+        if job is not None:
+            job.failed.add(url)
+        blocks = 1 if job is None else len(job.span.nums)
+        if isinstance(error, NodeLimitError) and blocks > 1:
+            log.debug("%s; asking for less at once", error)
+            self._paces[url].refused(blocks)
+            if job is not None and not job.closed:
+                self._close(job, now)  # its blocks are wanted again, and cut anew
             return
-        self._slots.missed(now)
-        if head.num >= num:
+        self._paces[url].failed()
+        self._failed(url, error, now)
+
+    def _take_head(self, url: str, head: Head, now: float) -> None:
+        self._announce(url, head, now)
+        if not self._behind_others(url, head, now):
+            self._succeeded(url, now)
+
+    def _take_blocks(self, url: str, job: Job, fetched: Fetched, now: float) -> None:
+        blocks = fetched.blocks
+        if None not in blocks:
+            self._paces[url].answered(len(blocks), fetched.size_bytes, fetched.seconds)
+        if job.closed:
+            return
+        job.found[url] = blocks
+        if None in blocks:
+            self._missing(url, job.span.first + blocks.index(None), now, patience_s=0.0)
+        else:
+            self._missing_since.pop(url, None)
+            self._succeeded(url, now)
+        self._settle(job, now)
+
+    def _take_poll(self, url: str, job: Job, answer: tuple[Head, Block | None], now: float) -> None:
+        head, block = answer
+        num = job.span.first
+        if block is not None and block.num > head.num:
+            head = msgspec.structs.replace(head, num=block.num, id=block.id)
+        self._announce(url, head, now)
+        if self._poll is not job:
+            return
+        job.found[url] = [block]
+        if block is not None:
+            self._missing_since.pop(url, None)
+            self._succeeded(url, now)
+            self._settle(job, now)
+        elif head.num >= num:
             self._missing(url, num, now, patience_s=PATIENCE_S)
         else:
-            self._missing_since = None
-            self._succeeded(url)
+            self._missing_since.pop(url, None)
+            if not self._behind_others(url, head, now):
+                self._succeeded(url, now)
+        if self._poll is job and not job.asked:
+            self._slots.missed(now)
+
+    def _announce(self, url: str, head: Head, now: float) -> None:
+        self._pool.announced(url, head.num, head.irreversible, now)
+        follower = self._follower
+        if follower is None:
+            return
+        known = follower.irreversible
+        self._aim(follower, now)
+        _, irreversible = self._pool.agreed_head(now, self._quorum)
+        if head.num <= follower.head:
+            follower.announce(BlockRef(head.num, head.id), irreversible)
+        if follower.irreversible > known:
+            self._apply(Change((), ()), follower.irreversible)
+
+    def _behind_others(self, url: str, head: Head, now: float) -> bool:
+        behind = self._pool.behind(head.num, now)
+        if behind and len(self._nodes) > 1:
+            text = f"its head is block {head.num}, {behind} behind what others have"
+            self._failed(url, NodeDisagreesError(url, text), now)
+            return True
+        return False
+
+    def _settle(self, job: Job, now: float, *, last: bool = False) -> None:
+        """Take what the nodes agree on. ``last`` tells that nobody is left to be asked."""
+        verdicts = job.verdicts()
+        agreed = all(verdict.block is not None for verdict in verdicts)
+        if not agreed and not last and not (job.poll and self._all_found(job, now)):
+            return
+        for index, verdict in enumerate(verdicts):
+            if verdict.block is not None:
+                self._blame(job, index, verdict.block, verdict.against, now)
+            elif verdict.split:
+                self._split(job, index, now)
+        if job.poll and not agreed:
+            job.found.clear()  # they may agree when asked again
+            return
+        if agreed:
+            self._node = self._fastest(job, verdicts[-1].block) or self._node
+        self._receive(job, [verdict.block for verdict in verdicts], now)
+        self._close(job, now)
+
+    def _all_found(self, job: Job, now: float) -> bool:
+        return not job.asked and all(
+            _complete(job, url) for url in self._pool.ranked(now, job.span.last)
+        )
+
+    def _blame(
+        self, job: Job, index: int, block: Block, against: Sequence[str], now: float
+    ) -> None:
+        for url in against:
+            theirs = job.found[url][index]
+            if theirs is not None:
+                self._failed(url, NodeDisagreesError(url, differ(theirs, block)), now)
+
+    def _split(self, job: Job, index: int, now: float) -> None:
+        """Nodes have different blocks, and not enough of them the same."""
+        theirs = {url: b for url, blocks in job.found.items() if (b := blocks[index]) is not None}
+        num = job.span.first + index
+        ours = self._id_at(num)
+        if self._quorum == 1 and any(block.id == ours for block in theirs.values()):
+            # Ours has a witness; who has another one is alone with it.
+            for url, block in theirs.items():
+                if block.id != ours:
+                    text = f"block {num} is {block.id} there, and {ours} elsewhere"
+                    self._failed(url, NodeDisagreesError(url, text), now)
+            if self._follower is not None:
+                self._follower.leave_branch()
+            return
+        if self._quorum == 1:
+            return
+        words = ", ".join(f"{block.id} at {url}" for url, block in theirs.items())
+        self._trouble = (
+            f"no {self._quorum} nodes agree on block {num}: {words}; waiting until they do"
+        )
+        self._say("split", self._trouble, now)
+
+    def _fastest(self, job: Job, block: Block | None) -> str | None:
+        for url, blocks in job.found.items():
+            if blocks[-1] is block:
+                return url
+        return None
+
+    def _receive(self, job: Job, blocks: Sequence[Block | None], now: float) -> None:
+        follower = self._follower
+        assert follower is not None  # noqa: S101 (jobs are the follower's)
+        span, known = job.span, follower.next_num
+        if job.poll:
+            # What was known before this very answer.
+            irreversible = max(follower.irreversible, follower.announced_irreversible)
+            span = Span(span.first, span.last, irreversible)
+        try:
+            self._changed(follower.receive(span, blocks), now)
+        except ForkTooDeepError as error:
+            for url in job.found:
+                self._failed(url, NodeDisagreesError(url, str(error)), now)
+            return
+        new = follower.next_num - known
+        if new > 0 and follower.behind <= 1:
+            self._slots.found(now, new)
+        elif job.poll:
+            self._slots.found(now, 1)
+
+    def _close(self, job: Job, now: float) -> None:
+        """Be done with a job; who is still asked for it was too slow, if asked before."""
+        del now
+        job.closed = True
+        if job.poll:
+            self._poll = None
+            return
+        self._spans.remove(job)
+        if self._follower is not None:
+            self._follower.give_up(job.span)
+
+    def _outrun(self, url: str, now: float, asked: float) -> None:
+        """Note that a node came after the job was done."""
+        if self._pool.was_outrun(url):
+            text = f"slower than others {now - asked:.1f} s"
+            self._failed(url, NodeTimeoutError(url, text), now)
 
     def _missing(self, url: str, num: int, now: float, patience_s: float) -> None:
         """Treat a block that the node announced and does not have: a hole is never skipped."""
-        if self._missing_since is None:
-            self._missing_since = now
-        if now - self._missing_since >= patience_s:
-            self._failed(
-                url, NodeAnswerError(url, f"announced block {num} but does not have it"), now
-            )
+        since = self._missing_since.setdefault(url, now)
+        if now - since < patience_s:
+            return
+        self._pool.disbelieve(url)
+        error = NodeAnswerError(url, f"announced block {num} but does not have it")
+        self._failed(url, error, now, most_s=MISSING_REST_S)
+        if self._begins_at_head and self._follower is not None and self._follower.tip is None:
+            self._restart()
 
-    def _follow(self, tip: BlockRef | None, start: int, irreversible: int) -> None:
-        self._follower = Follower(
-            tip,
-            start,
-            self._id_at,
-            irreversible=irreversible,
-            span_blocks=min(node.max_blocks for node in self._nodes.values()),
-        )
+    def _restart(self) -> None:
+        """Begin anew: the head that this began at does not exist."""
+        self._follower = None
+        self._poll = None
+        for job in self._spans:
+            job.closed = True
+        self._spans.clear()
 
-    def _announce(self, head: Head) -> None:
-        follower = self._follower
-        assert follower is not None  # noqa: S101 (only called with one)
-        before = follower.irreversible
-        follower.announce(BlockRef(head.num, head.id), head.irreversible)
-        if follower.irreversible > before:
-            self._apply(Change((), ()), follower.irreversible)
-
-    def _changed(self, change: Change | None) -> None:
+    def _changed(self, change: Change | None, now: float) -> None:
         follower = self._follower
         assert follower is not None  # noqa: S101 (changes are the follower's)
         while change is not None:
@@ -301,38 +584,100 @@ class ChainStream:
                     change.appended[0].id,
                 )
             self._apply(change, follower.irreversible)
+            if follower.tip is not None:
+                self._pool.had(follower.tip.num, now)
+                self._had.append((now, follower.tip.num))
+                while now - self._had[0][0] > _SPEED_OVER_S:
+                    self._had.popleft()
             change = follower.pending()
 
     # ---- words
 
-    def _failed(self, url: str, error: NodeError, now: float) -> None:
-        self._trouble = str(error)
-        if self._pool.failed(url, now):
-            self._trouble_said = now
-            log.warning("%s; asking it again later", error, extra={"STEEM_NODE": url})
+    def _failed(
+        self, url: str, error: NodeError, now: float, *, most_s: float = float("inf")
+    ) -> None:
+        least_s = 0.0
+        if isinstance(error, NodeStatusError | NodeBusyError):
+            least_s = error.retry_after_s
+        elif isinstance(error, WrongChainError):
+            least_s = WRONG_CHAIN_REST_S
+        fell_ill = self._pool.failed(url, now, least_s=least_s, most_s=most_s)
+        if self._pool.all_failing:
+            self._trouble = str(error)
+        if fell_ill and not isinstance(error, NodeBusyError):
+            self._say(url, f"{error}; asking it again later", now, STEEM_NODE=url)
 
-    def _succeeded(self, url: str) -> None:
-        self._node = url
-        self._trouble = ""
-        if self._pool.succeeded(url):
+    def _succeeded(self, url: str, now: float) -> None:
+        well_again = self._pool.succeeded(url, now)
+        if not self._pool.all_failing and self._pool.ill <= len(self._nodes) - self._quorum:
+            self._trouble = ""
+        if well_again and self._said.get(url) is not None:
+            # Its next failure is news, but one that comes and goes is not told each time.
+            if now - self._said.pop(url) < REPEAT_S:
+                self._said[url] = now
             log.info("node %s is back", url, extra={"STEEM_NODE": url})
 
-    def _repeat_trouble(self, now: float) -> None:
-        if self._pool.all_failing and now - self._trouble_said >= REPEAT_S:
-            self._trouble_said = now
-            log.warning("no node answers; last was %s", self._trouble)
+    def _wait_for_nodes(self, now: float, awake: int) -> None:
+        """Say that nobody can be asked; to know that is as good as having asked."""
+        self._attempted = now
+        if self._quorum > 1 and awake:
+            self._trouble = (
+                f"{self._quorum} nodes must agree, and {awake} of {len(self._nodes)} answer"
+            )
+            self._say("quorum", self._trouble, now)
+        elif self._trouble and self._all_said(now):
+            self._say("all", f"no node answers; last was {self._trouble}", now)
+
+    def _all_said(self, now: float) -> bool:
+        """Whether it is a while since each node's failure was told."""
+        return all(now - self._said.get(url, now) >= REPEAT_S for url in self._nodes)
+
+    def _say(self, what: str, words: str, now: float, **fields: str) -> None:
+        """Log a trouble that may last: at once, then once a minute."""
+        if now - self._said.get(what, float("-inf")) >= REPEAT_S:
+            self._said[what] = now
+            log.warning("%s", words, extra=fields)
 
     def _say_waiting(self, follower: Follower, now: float) -> None:
         """Say that the chain has not reached the first wanted block, once a minute."""
-        waits = 0 < follower.head < follower.next_num - 1
-        if waits and now - self._waiting_said >= REPEAT_S:
-            self._waiting_said = now
-            log.warning(
-                "waiting for block %d: the node's head is block %d",
-                follower.next_num,
-                follower.head,
+        if 0 < follower.head < follower.next_num - 1:
+            words = (
+                f"waiting for block {follower.next_num}: the node's head is block {follower.head}"
             )
+            self._say("waiting", words, now)
+
+    def _say_progress(self, follower: Follower, now: float) -> None:
+        if follower.behind >= FAR and now - self._progress_said >= PROGRESS_S:
+            self._progress_said = now
+            self._was_far = True
+            speed = self._speed()
+            log.info(
+                "catching up: %s blocks behind, %s blocks/s%s",
+                f"{follower.behind:,}",
+                f"{speed:,.0f}",
+                f", {duration(follower.behind / speed)} left" if speed else "",
+            )
+        elif self._was_far and follower.behind <= 1:
+            self._was_far = False
+            log.info("caught up with the head, block %d", follower.head)
+
+    def _speed(self) -> float:
+        had = list(self._had)
+        if len(had) < 2 or had[-1][0] <= had[0][0]:
+            return 0.0
+        return max(0.0, (had[-1][1] - had[0][1]) / (had[-1][0] - had[0][0]))
 
 
-def _blocks_of(node: Node, span: Span, irreversible: int) -> Callable[[], list[Block | None]]:
-    return lambda: node.blocks(span.nums, irreversible)
+def duration(seconds: float) -> str:
+    """Write a duration as people say it: the two largest units."""
+    whole = int(seconds)
+    for unit, name, below in ((86400, "d", "h"), (3600, "h", "min"), (60, "min", "s")):
+        if whole >= unit:
+            part = whole % unit // {"h": 3600, "min": 60, "s": 1}[below]
+            return f"{whole // unit} {name} {part} {below}" if part else f"{whole // unit} {name}"
+    return f"{whole} s"
+
+
+def _complete(job: Job, url: str) -> bool:
+    """Tell whether a node gave all the blocks of a job."""
+    return None not in job.found.get(url, [None])

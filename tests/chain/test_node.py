@@ -12,12 +12,20 @@ from steembot.chain.node import MAX_BATCH, Node
 from steembot.errors import (
     NodeAnswerError,
     NodeError,
+    NodeLimitError,
     NodeRpcError,
     NodeStatusError,
     NodeTimeoutError,
     NodeUnreachableError,
 )
 from tests.support.scripted_http import drip, http, raw, reset, serving
+
+
+def asked(url: str, **options) -> Node:
+    """Return a node whose chain id was seen before, so that the next answer is the asked one."""
+    node = Node(url, **options)
+    node._identified = True
+    return node
 
 
 def test_head_is_what_the_node_says(still_node):
@@ -70,7 +78,7 @@ def test_a_block_that_is_not_there_yet_is_none(still_node):
 
 def test_poll_asks_for_head_and_block_at_once(still_node):
     """One request answers both."""
-    node = Node(still_node.url)
+    node = asked(still_node.url)
     before = still_node.requests
     head, block = node.poll(120)
     assert (head.num, block.num) == (120, 120)
@@ -105,7 +113,7 @@ def test_no_virtual_operations_is_believed_of_irreversible_blocks_only(
     block = json.loads(still_node.chain.block(50).condenser_json())
     answer = [{"id": 0, "result": block}, {"id": 1, "result": []}]
     with serving(http(json.dumps(answer).encode())) as url:
-        (got,) = Node(url, virtual_ops=True).blocks([50], irreversible)
+        (got,) = asked(url, virtual_ops=True).blocks([50], irreversible)
     assert (got is not None) == believed
 
 
@@ -123,7 +131,7 @@ def test_every_recorded_failure_is_a_node_error(chaindata):
         body = answer if isinstance(answer, str) else json.dumps(answer)
         status = f"{record['http_status']} {record['http_reason']}"
         with serving(http(body.encode(), status)) as url:
-            node = Node(url, timeout_s=5)
+            node = asked(url, timeout_s=5)
             for call in (node.head, lambda n=node: n.blocks([1, 2], 0), lambda n=node: n.poll(7)):
                 with pytest.raises(NodeError) as caught:
                     call()
@@ -145,7 +153,7 @@ def test_every_recorded_failure_is_a_node_error(chaindata):
         (b'[{"id":1,"result":null},{"id":1,"result":null}]', NodeAnswerError),
         (b'[{"id":0,"result":{}},{"id":1,"result":null}]', NodeAnswerError),
         (b'{"id":1,"result":null}', NodeAnswerError),
-        (b'{"id":null,"error":{"code":1600,"message":"Batch size too large"}}', NodeRpcError),
+        (b'{"id":null,"error":{"code":1600,"message":"Batch size too large"}}', NodeLimitError),
         (b'[{"id":1,"result":null},{"id":2,"error":{"code":-32603,"message":"x"}}]', NodeRpcError),
         (b"\xff\xfe[", NodeAnswerError),
         (b"[" * 100_000, NodeAnswerError),
@@ -154,7 +162,7 @@ def test_every_recorded_failure_is_a_node_error(chaindata):
 def test_an_unusable_answer_is_named(body, error):
     """Truncated, empty, deep, foreign or refused: the error says which node and what it sent."""
     with serving(http(body)) as url, pytest.raises(error) as caught:
-        Node(url, timeout_s=5).blocks([1, 2], 0)
+        asked(url, timeout_s=5).blocks([1, 2], 0)
     assert url in str(caught.value)
 
 
@@ -165,7 +173,7 @@ def test_an_id_that_does_not_fit_the_number_is_refused(still_node, name):
     block[name] = f"{77:08x}" + block[name][8:]
     answer = json.dumps([{"jsonrpc": "2.0", "id": 0, "result": block}]).encode()
     with serving(http(answer)) as url, pytest.raises(NodeAnswerError, match=f"50 with {name}"):
-        Node(url).blocks([50], 0)
+        asked(url).blocks([50], 0)
 
 
 def test_connection_refused_is_unreachable():
@@ -173,7 +181,7 @@ def test_connection_refused_is_unreachable():
     with serving(raw(b"")) as url:
         pass
     with pytest.raises(NodeUnreachableError, match="Connection refused"):
-        Node(url).head()
+        asked(url).head()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +197,7 @@ def test_connection_refused_is_unreachable():
 def test_a_broken_connection_is_unreachable(script):
     """Reset or closed in the middle, closed without a word, not HTTP at all."""
     with serving(script) as url, pytest.raises(NodeUnreachableError):
-        Node(url, timeout_s=5).head()
+        asked(url, timeout_s=5).head()
 
 
 def test_a_node_that_never_answers_is_abandoned():
@@ -198,7 +206,7 @@ def test_a_node_that_never_answers_is_abandoned():
     with serving(lambda _c, _r: stop.wait(10) and None) as url:
         begun = time.monotonic()
         with pytest.raises(NodeTimeoutError, match=r"within 0\.5 s"):
-            Node(url, timeout_s=0.5).head()
+            asked(url, timeout_s=0.5).head()
         assert time.monotonic() - begun < 3
         stop.set()
 
@@ -209,6 +217,6 @@ def test_a_node_that_trickles_is_abandoned():
     with serving(drip(stop)) as url:
         begun = time.monotonic()
         with pytest.raises(NodeTimeoutError):
-            Node(url, timeout_s=0.5).head()
+            asked(url, timeout_s=0.5).head()
         assert time.monotonic() - begun < 3
         stop.set()
