@@ -131,6 +131,7 @@ class Branch:
 
     def __init__(self, source: GeneratedBlocks, common: Block, name: str) -> None:
         self.common = common
+        self.name = name
         self._source = source.branch(common, name)
         self._latest = common
         self._blocks: deque[Block] = deque()  # no older ones than the chain holds
@@ -178,7 +179,6 @@ class Views:
                     f"fault {fault}: the oldest block held is {chain.oldest_num}; "
                     "a branch begins there or later"
                 )
-            self._fork = None
             self._branch(fault)  # now, as the common block may be forgotten at the next request
 
     def of(self, faults: Iterable[Fault]) -> Shown:
@@ -206,9 +206,14 @@ class Views:
         """Return the branch of a fork-from, grown up to now; None before its common block is."""
         chain = self._chain
         branch = self._fork
-        held = None if branch is None else chain.block(branch.common.num)
-        if branch is None or (held is not None and held.id != branch.common.id):
-            common = chain.block(fault.number())
+        common = chain.block(fault.number())
+        wanted = (fault.number(), fault.text(1))
+        if (
+            branch is None
+            or (branch.common.num, branch.name) != wanted
+            # A fork of the chain itself may have replaced it.
+            or (common is not None and common.id != branch.common.id)
+        ):
             if common is None:
                 return None
             source = chain.source

@@ -724,6 +724,10 @@ def test_fork_from_what_is_gone():
             node.faults.set("http-502", "fork-from:40")
         assert node.faults.active == ()  # all or none
         node.faults.set("fork-from:41")
+        branch = block_of(node.url, 42)
+        with pytest.raises(ChainError):
+            node.faults.set("fork-from:41:other", "fork-from:40")
+        assert block_of(node.url, 42) == branch
         clock.now += 150
         head = head_of(node.url)
         assert head > 100
