@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import math
 import os
+import pwd
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from steembot.errors import SocketError, WireError
+from steembot.errors import FeedError, SocketError, WireError
 from steembot.feed import wire
 from steembot.feed.wire import ErrorCode
 
@@ -97,7 +99,6 @@ class FeedClient:
         self._wake: int | None = None
         self._poller = zmq.Poller()
         self._connected = False
-        self._session = ""
         self._heard = 0.0
         self._retry_at = 0.0
         self._used = 0
@@ -202,6 +203,10 @@ class FeedClient:
         self._retry_at = now + retry_s
         return Disconnected(reason) if was_connected else None
 
+    def _reject(self, now: float, code: str, words: str) -> Disconnected | Refused:
+        """Turn away from a server that can't be understood, and say so either way."""
+        return self._lose(now, words, RETRY_S) or Refused(code, words)
+
     def _due(self, now: float) -> float:
         """Seconds until something must be done even if nothing comes."""
         if self._socket is None:
@@ -226,15 +231,15 @@ class FeedClient:
         try:
             reply = wire.decode_reply(frame)
         except WireError as error:
-            return self._lose(now, f"the broadcaster sent nonsense: {error}", RETRY_S)
+            return self._reject(now, ErrorCode.BAD_MESSAGE, f"it sent nonsense: {error}")
         return self._interpret(reply, now)
 
     def _interpret(self, reply: wire.Reply, now: float) -> Event | None:
         if isinstance(reply, wire.Subscribed):
             if reply.version != wire.VERSION:
-                return self._lose(now, f"the broadcaster speaks version {reply.version}", RETRY_S)
+                words = f"it speaks version {reply.version} of the feed, this client {wire.VERSION}"
+                return self._reject(now, ErrorCode.VERSION, words)
             self._connected = True
-            self._session = reply.session
             return Connected(reply)
         if isinstance(reply, wire.Error):
             if reply.code == ErrorCode.NOT_SUBSCRIBED:  # a new server, behind the same connection
@@ -269,21 +274,84 @@ class FeedClient:
 
 def explain_permission(path: Path) -> str | None:
     """Say which group to join when this process may not use the socket, else ``None``."""
-    for place in (path.parent, path):
-        need = os.X_OK if place == path.parent else os.R_OK | os.W_OK
+    for place in (*reversed(path.parents), path):
+        need, for_group = (os.R_OK | os.W_OK, 0o060) if place == path else (os.X_OK, 0o010)
         try:
             status = place.stat()
-        except PermissionError:
-            continue
         except OSError:
-            return None
-        if not os.access(place, need):
-            try:
-                group = grp.getgrgid(status.st_gid).gr_name
-            except KeyError:
-                group = str(status.st_gid)
-            return (
-                f"no permission to use {path}: join the group {group} "
-                f"(usermod --append --groups {group} USER, then log in again)"
-            )
+            return None  # there is none, or it lies where the trouble is another one
+        if os.access(place, need):
+            continue
+        if status.st_mode & for_group != for_group:
+            owner = _name_of(pwd.getpwuid, status.st_uid)
+            return f"no permission to use {path}: {place} is for the user {owner} alone"
+        group = _name_of(grp.getgrgid, status.st_gid)
+        return (
+            f"no permission to use {path}: join the group {group} "
+            f"(usermod --append --groups {group} USER, then log in again)"
+        )
     return None
+
+
+def _name_of(look_up: Callable[[int], Sequence[Any]], number: int) -> str:
+    try:
+        return str(look_up(number)[0])
+    except KeyError:  # a user or group that has no name here
+        return str(number)
+
+
+def ask_status(path: Path, timeout_s: float) -> wire.Status:
+    """Ask the broadcaster that serves ``path`` how it is.
+
+    Raises :class:`~steembot.errors.SocketError` when nobody answers or we may not ask, and
+    :class:`~steembot.errors.FeedError` when the answer is an error or can't be understood.
+    """
+    explain = explain_permission(path)
+    if explain is not None:
+        raise SocketError(explain)
+    if not path.is_socket():
+        what = "is no socket" if path.exists() else "does not exist"
+        raise SocketError(
+            f"the broadcaster cannot be asked, since {path} {what}; "
+            "start it (systemctl start steembot.target), or set STEEMBOT_SOCKET to its socket"
+        )
+    with zmq.Context() as context, context.socket(zmq.DEALER) as asking:
+        asking.setsockopt(zmq.LINGER, 0)
+        asking.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REPLY_BYTES)
+        with asking.get_monitor_socket(zmq.EVENT_CONNECT_RETRIED) as monitor:
+            try:
+                asking.connect(f"ipc://{path}")
+                asking.send(wire.encode(wire.AskStatus()))
+                frame = _first_frame(asking, monitor, path, timeout_s)
+            finally:
+                asking.disable_monitor()
+    try:
+        reply = wire.decode_reply(frame)
+    except WireError as error:
+        raise FeedError(
+            ErrorCode.BAD_MESSAGE, f"what serves {path} is no broadcaster of this version: {error}"
+        ) from error
+    if isinstance(reply, wire.Error):
+        raise FeedError(reply.code, reply.text)
+    if not isinstance(reply, wire.Status):
+        raise FeedError(ErrorCode.BAD_MESSAGE, f"the broadcaster at {path} answered something else")
+    return reply
+
+
+def _first_frame(
+    asking: zmq.Socket[bytes], monitor: zmq.Socket[bytes], path: Path, timeout_s: float
+) -> bytes:
+    poller = zmq.Poller()
+    poller.register(asking, zmq.POLLIN)
+    poller.register(monitor, zmq.POLLIN)
+    ready = dict(poller.poll(math.ceil(timeout_s * 1000)))
+    if asking in ready:
+        return asking.recv()
+    if monitor in ready:
+        raise SocketError(
+            f"nobody serves {path}: the broadcaster does not run; systemctl start steembot.target"
+        )
+    raise SocketError(
+        f"the broadcaster at {path} did not answer within {timeout_s:g} s; "
+        "journalctl -u steembot-broadcaster says how it is"
+    )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
+import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +18,7 @@ from pathlib import Path
 import zmq
 
 from steembot.feed import wire
+from steembot.feed.client import Event, FeedClient
 from steembot.feed.server import FeedServer
 from tests.feed.memory_chain import MemoryChain
 
@@ -18,6 +26,8 @@ PATIENCE_S = 20.0
 """How long a test waits for what must come; a healthy run needs a fraction of a second."""
 
 NOBODY = 65534
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Driven:
@@ -64,6 +74,19 @@ class Driven:
                 return
             assert time.monotonic() < deadline, "it never came to that"
             self.server.wait((), 0.005)
+
+    def event(self, client: FeedClient) -> Event:
+        """Return the client's next event but heartbeats, while the server serves."""
+        found: list[Event] = []
+
+        def come() -> bool:
+            event = client.receive(0)
+            if event is not None and not isinstance(event, wire.Heartbeat):
+                found.append(event)
+            return bool(found)
+
+        self.until(come)
+        return found[0]
 
     def dealer(self, **options: int) -> Dealer:
         """Connect a bare client."""
@@ -141,6 +164,15 @@ class Dealer:
         return [message.num for message in messages]
 
 
+def listening(path: Path) -> socket.socket:
+    """A listening socket, as systemd holds it."""
+    holder = socket.socket(socket.AF_UNIX)
+    holder.bind(str(path))
+    holder.listen(64)
+    holder.setblocking(False)
+    return holder
+
+
 @contextmanager
 def public_folder() -> Iterator[Path]:
     """Lend a folder that every user of the machine may enter, unlike pytest's own."""
@@ -148,3 +180,119 @@ def public_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+def program(code: str, *arguments: object, **options) -> subprocess.Popen[str]:
+    """Start a Python program that can import ours and the tests'."""
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def as_nobody(code: str, *arguments: object) -> str:
+    """Run a program as the user nobody, once it has imported everything; return what it printed."""
+    head = f"""
+        import os, sys
+        from pathlib import Path
+        from steembot.errors import *
+        from steembot.feed.client import *
+        from steembot.feed.server import FeedServer
+        from tests.feed.memory_chain import MemoryChain
+        path = Path(sys.argv[1])
+        os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+    """
+    with program(textwrap.dedent(head) + textwrap.dedent(code), *arguments) as process:
+        out, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    return out
+
+
+class ServerProcess:
+    """A server in a process of its own, which can be killed and frozen.
+
+    Each one serves the same chain of votes, as a broadcaster does that kept its block log.
+    ``holder`` is a listening socket to pass on, as systemd does; otherwise it binds the path.
+    """
+
+    CODE = """
+        import sys, time
+        from pathlib import Path
+        from steembot.feed.server import FeedServer
+        from tests.feed.memory_chain import MemoryChain
+        path, listener, blocks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+        chain = MemoryChain()
+        chain.grow(*[("vote",)] * blocks)
+        listener = None if listener < 0 else listener
+        with FeedServer(chain, chain="steem", path=path, listener=listener) as server:
+            print("ready", flush=True)
+            while True:
+                if server.wait([0], server.turn(time.monotonic())):
+                    line = sys.stdin.readline()
+                    if not line:
+                        break
+                    chain.grow(*[("vote",)] * int(line))
+                    print("grown", flush=True)
+    """
+
+    def __init__(self, path: Path, blocks: int, holder: int | None = None) -> None:
+        listener = -1 if holder is None else holder
+        self._process = program(
+            self.CODE, path, listener, blocks, pass_fds=() if holder is None else (holder,)
+        )
+        assert self._process.stdout.readline() == "ready\n"
+        self.ready_at = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def grow(self, blocks: int) -> None:
+        """Append blocks of one vote each."""
+        self._process.stdin.write(f"{blocks}\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "grown\n"
+
+    def kill(self) -> None:
+        """End it as kill -9 does, frozen or not."""
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
+
+    def freeze(self) -> None:
+        """Let it hang: it keeps its sockets and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+
+@contextmanager
+def answering(path: Path, *frames: bytes) -> Iterator[None]:
+    """Serve the path with something that answers each message with these frames, one by one."""
+    stop, stopped = os.pipe()
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.setsockopt(zmq.LINGER, 0)
+        router.bind(f"ipc://{path}")
+
+        def answer() -> None:
+            poller = zmq.Poller()
+            poller.register(router, zmq.POLLIN)
+            poller.register(stop, zmq.POLLIN)
+            while stop not in dict(poller.poll()):
+                identity, _ = router.recv_multipart()
+                for frame in frames:
+                    router.send_multipart((identity, frame))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            os.close(stopped)
+            thread.join()
+            os.close(stop)

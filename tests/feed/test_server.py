@@ -7,9 +7,6 @@ import os
 import random
 import socket
 import stat
-import subprocess
-import sys
-import textwrap
 import time
 
 import msgspec
@@ -24,19 +21,10 @@ from steembot.feed import wire
 from steembot.feed.server import FeedServer
 from steembot.feed.wire import ErrorCode
 from steembot.operation import BlockRef, Cursor
-from tests.feed.ends import NOBODY, PATIENCE_S, Driven, public_folder
+from tests.feed.ends import PATIENCE_S, Driven, as_nobody, listening, program, public_folder
 from tests.feed.memory_chain import MemoryChain
 
 ME = f"pid {os.getpid()}, uid {os.getuid()}"
-
-
-def listening(path) -> socket.socket:
-    """A listening socket, as systemd would hold it."""
-    holder = socket.socket(socket.AF_UNIX)
-    holder.bind(str(path))
-    holder.listen(64)
-    holder.setblocking(False)
-    return holder
 
 
 # ---- what a good client gets
@@ -410,16 +398,20 @@ def test_thirty_clients_each_get_everything(driven):
 def test_a_long_backlog_delays_nobody(driven):
     """A client that catches up gets a bounded number of blocks, then it is another's turn."""
     driven.chain.grow(*[("vote",)] * 2000)
-    greedy = driven.subscriber(name="greedy", after="head", credit=1000)
     other = driven.subscriber(name="other", after="head")
+    greedy = driven.dealer()
     greedy.subscribe(name="greedy", credit=1000)
+    driven.server.wait((), PATIENCE_S)
     driven.chain.grow(("comment",))
-    (message,) = {m.num for m in [other.receive()]}
-    assert message == driven.chain.head.num
-    asking = driven.dealer()
-    asking.say(wire.AskStatus())
-    (status,) = [c for c in asking.receive().clients if c.name == "greedy"]
-    assert status.lag > 0  # still busy with it when the other had its block
+    turns = 0
+    while len(clients := driven.server.status().clients) < 2:
+        driven.turn()
+        turns += 1
+    assert [client.name for client in clients] == ["other", "greedy"]
+    assert clients[0].lag == 0
+    assert 1000 - clients[1].credit <= turns * server_module.TURN_BLOCKS
+    assert driven.turn() == 0  # and is its turn again at once
+    assert other.blocks(1) == [2004]
 
 
 SERVER_THAT_TELLS_ITS_MEMORY = """
@@ -457,12 +449,7 @@ SERVER_THAT_TELLS_ITS_MEMORY = """
 def test_a_client_that_stops_reading_costs_its_credit_at_most(tmp_path):
     """While one client takes nothing in, another gets everything and memory stays bounded."""
     path = tmp_path / "feed.sock"
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SERVER_THAT_TELLS_ITS_MEMORY), str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with program(SERVER_THAT_TELLS_ITS_MEMORY, path) as process:
         context = zmq.Context()
         try:
             assert process.stdout.readline() == "ready\n"
@@ -514,11 +501,7 @@ CLIENT = """
 
 def test_a_clients_death_is_noticed_at_once(driven, said):
     """A client ended by kill -9 is one line, with its name, pid and uid, within half a second."""
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CLIENT), str(driven.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
+    with program(CLIENT, driven.path) as process:
         driven.until(lambda: driven.server.clients == 1)
         driven.until(lambda: driven.server.wait([process.stdout.fileno()], 0))
         process.kill()
@@ -605,27 +588,15 @@ def test_a_folder_that_cannot_be_made_is_named(chain, tmp_path):
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
 def test_a_folder_that_we_may_not_write_is_named():
     """A user who may not make the socket is told so."""
-    code = f"""
-        import os, sys
-        from pathlib import Path
-        from steembot.errors import SocketError
-        from steembot.feed.server import FeedServer
-        from tests.feed.memory_chain import MemoryChain
-        os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+    code = """
         try:
-            FeedServer(MemoryChain(), chain="steem", path=Path(sys.argv[1]), listener=None)
+            FeedServer(MemoryChain(), chain="steem", path=path, listener=None)
         except SocketError as error:
             print(error)
     """
     with public_folder() as folder:
-        result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), str(folder / "feed.sock")],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=True,
-        )
-    assert result.stdout == f"cannot listen on {folder / 'feed.sock'}: Permission denied\n"
+        path = folder / "feed.sock"
+        assert as_nobody(code, path) == f"cannot listen on {path}: Permission denied\n"
 
 
 def test_an_inherited_socket_outlives_the_server(chain, tmp_path):

@@ -1,0 +1,575 @@
+"""A client's end of the feed, over real sockets and against servers that die, hang and lie."""
+
+from __future__ import annotations
+
+import grp
+import os
+import time
+
+import pytest
+
+from steembot.errors import FeedError, SocketError
+from steembot.feed import client as client_module
+from steembot.feed import wire
+from steembot.feed.client import (
+    CREDIT_BLOCKS,
+    Connected,
+    Disconnected,
+    FeedClient,
+    Refused,
+    ask_status,
+    explain_permission,
+)
+from steembot.feed.wire import ErrorCode
+from tests.feed.ends import (
+    PATIENCE_S,
+    Driven,
+    ServerProcess,
+    answering,
+    as_nobody,
+    listening,
+    public_folder,
+)
+from tests.feed.memory_chain import Holder, MemoryChain
+
+ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+
+
+class Clock:
+    """Real monotonic time, and what a test adds to it."""
+
+    def __init__(self):
+        self.added_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.added_s
+
+
+class Reader:
+    """A client that holds what it is told, and subscribes from where it stands."""
+
+    def __init__(self, path, after="0", **options):
+        self.holder = Holder()
+        self.asked = []
+        self.after = after
+        self.clock = Clock()
+        self.client = FeedClient(
+            path,
+            **{"name": "reader", "types": ["*"], "mode": "head"} | options,
+            after=self._after,
+            clock=self.clock,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+
+    def _after(self) -> str:
+        self.asked.append(str(self.holder.position or self.after))
+        return self.asked[-1]
+
+    @property
+    def nums(self) -> list[int]:
+        """The numbers of the blocks whose operation it holds."""
+        return [num for num, *_ in self.holder.held]
+
+    def take(self, event):
+        """Do what an event says."""
+        if not isinstance(event, Connected | Disconnected | Refused):
+            self.holder.take(event)
+
+    def next(self, timeout_s=PATIENCE_S):
+        """Return the next event but heartbeats, after doing what it says."""
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            event = self.client.receive(left_s)
+            if event is not None and not isinstance(event, wire.Heartbeat):
+                self.take(event)
+                return event
+        return None
+
+    def read_to(self, num: int) -> None:
+        """Read until it holds that block; nothing but blocks may come."""
+        while not self.nums or self.nums[-1] < num:
+            event = self.next()
+            assert isinstance(event, wire.BlockMessage), event
+
+
+# ---- a good server
+
+
+def test_a_subscription_stands_and_brings_blocks(driven):
+    """The first event says that it stands, and what with; the blocks follow in order."""
+    with Reader(driven.path, types=["comment"]) as reader:
+        connected = driven.event(reader.client)
+        assert isinstance(connected, Connected)
+        assert connected.subscribed.session == driven.server.session_id
+        assert connected.subscribed.chain == "steem"
+        assert reader.client.connected
+        assert [driven.event(reader.client).num for _ in range(2)] == [1, 3]
+
+
+def test_credit_is_granted_anew_as_blocks_are_used_up(driven):
+    """A client reads any number of blocks, though only so many are ever on the way."""
+    count = 10 * CREDIT_BLOCKS
+    driven.chain.grow(*[("vote",)] * count)
+    with Reader(driven.path) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        nums = []
+        for _ in range(count + 3):
+            event = driven.event(reader.client)
+            nums.append(event.num)
+            (status,) = driven.server.status().clients
+            assert status.credit <= CREDIT_BLOCKS
+        assert nums == list(range(1, count + 4))
+
+
+def test_a_caller_that_takes_its_time_is_sent_no_more_than_its_credit(driven):
+    """What a slow handler has not asked for is not sent: it waits in the block log."""
+    driven.chain.grow(*[("vote",)] * 1000)
+    with Reader(driven.path) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        driven.until(lambda: driven.server.status().clients[0].credit == 0)
+        (status,) = driven.server.status().clients
+        assert status.lag == 1003 - CREDIT_BLOCKS
+
+
+def test_undo_progress_and_heartbeats_are_passed_on(driven):
+    """All that a server says about the chain reaches the caller."""
+    with Reader(driven.path, types=["transfer"]) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        assert driven.event(reader.client).num == 3
+        driven.chain.fork(1, ("vote",), ("vote",))
+        assert isinstance(driven.event(reader.client), wire.Undo)
+        progress = driven.event(reader.client)
+        assert (type(progress), progress.cursor.block_num) == (wire.Progress, 4)
+        driven.added_s += 2.0
+        beats = []
+        driven.until(lambda: beats.append(reader.client.receive(0)) or beats[-1])
+        assert beats[-1] == wire.Heartbeat(head=driven.chain.head, irreversible=0)
+
+
+def test_closing_says_goodbye(driven, said):
+    """A client that ends on purpose is not taken for one that died."""
+    reader = Reader(driven.path)
+    assert isinstance(driven.event(reader.client), Connected)
+    reader.client.close()
+    driven.until(lambda: driven.server.clients == 0)
+    assert said()[-1].endswith("left: it said goodbye")
+
+
+def test_a_wait_ends_in_time(driven):
+    """Without an event the wait ends when its time is over, with None."""
+    with Reader(driven.path) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        reader.after = "3"
+        while reader.client.receive(0) is not None:
+            pass
+        began = time.monotonic()
+        assert reader.client.receive(0.2) is None
+        assert 0.2 <= time.monotonic() - began < 2
+
+
+def test_a_signal_ends_a_wait(driven):
+    """What makes the given descriptor readable ends the wait at once, connected or not."""
+    ear, mouth = os.pipe()
+    try:
+        with Reader(driven.path) as reader:
+            reader.client.wake_by(ear)
+            os.write(mouth, b"x")
+            began = time.monotonic()
+            assert reader.client.receive(PATIENCE_S) is None
+            assert time.monotonic() - began < PATIENCE_S / 2
+            # Events that are here come first, though nobody drained the descriptor.
+            assert isinstance(driven.event(reader.client), Connected)
+            assert driven.event(reader.client).num == 1
+    finally:
+        os.close(ear)
+        os.close(mouth)
+
+
+# ---- a server that dies
+
+
+@pytest.mark.parametrize("held_by_systemd", [True, False])
+def test_a_killed_servers_client_goes_on_where_it_was(tmp_path, held_by_systemd):
+    """After kill -9 and restart: told once, subscribed again in 1.5 s, nothing lost or twice."""
+    path = tmp_path / "feed.sock"
+    holder = listening(path) if held_by_systemd else None
+    passed_on = None if holder is None else holder.fileno()
+    sessions = []
+    with Reader(path) as reader:
+        for life in range(4):
+            with ServerProcess(path, 20 * (life + 1), passed_on) as server:
+                connected = reader.next()
+                assert isinstance(connected, Connected)
+                assert time.monotonic() - server.ready_at < 1.5
+                sessions.append(connected.subscribed.session)
+                reader.read_to(20 * (life + 1) - 7)  # not to the end: it dies in the middle
+                server.kill()
+                while not isinstance(event := reader.next(), Disconnected):
+                    assert isinstance(event, wire.BlockMessage)
+                assert "connection closed" in event.reason
+                assert not reader.client.connected
+                assert reader.next(timeout_s=0.3) is None  # it is said once
+        with ServerProcess(path, 90, passed_on) as server:
+            assert isinstance(reader.next(), Connected)
+            reader.read_to(90)
+    assert reader.nums == list(range(1, 91))
+    assert len(set(sessions)) == 4
+    assert reader.asked[0] == "0"
+    assert all(asked.count("-") == 4 for asked in reader.asked[1:])  # cursors
+    if holder is not None:
+        holder.close()
+
+
+def test_a_client_waits_for_its_first_server(tmp_path):
+    """A client may start first; when the server is there it is subscribed in 1.5 s."""
+    path = tmp_path / "feed.sock"
+    with Reader(path) as reader:
+        assert reader.next(timeout_s=0.5) is None
+        assert not reader.client.connected
+        with ServerProcess(path, 3) as server:
+            assert isinstance(reader.next(), Connected)
+            assert time.monotonic() - server.ready_at < 1.5
+
+
+def test_a_client_that_came_before_the_server_is_served(tmp_path):
+    """On a socket that systemd holds a client connects before any server runs."""
+    path = tmp_path / "feed.sock"
+    with listening(path) as holder, Reader(path) as reader:
+        assert reader.next(timeout_s=0.3) is None
+        with ServerProcess(path, 3, holder.fileno()) as server:
+            assert isinstance(reader.next(), Connected)
+            assert time.monotonic() - server.ready_at < 1.5
+            assert len(reader.asked) == 1  # on its first connection
+
+
+# ---- a server that hangs
+
+
+def test_a_server_that_hangs_is_noticed_by_its_silence(tmp_path):
+    """A server that keeps its connection and says nothing is given up, once, and tried anew."""
+    path = tmp_path / "feed.sock"
+    with listening(path) as holder, Reader(path) as reader:
+        with ServerProcess(path, 3, holder.fileno()) as hung:
+            assert isinstance(reader.next(), Connected)
+            reader.read_to(3)
+            hung.freeze()
+            while reader.client.receive(0) is not None:
+                pass
+            reader.clock.added_s += client_module.SILENCE_S - 1
+            assert reader.next(timeout_s=0.2) is None
+            reader.clock.added_s += 2
+            event = reader.next()
+            assert isinstance(event, Disconnected)
+            assert "nothing heard for 10 s" in event.reason
+            asked = len(reader.asked)
+            assert reader.next(timeout_s=0.3) is None
+            assert len(reader.asked) == asked + 1
+        with ServerProcess(path, 4, holder.fileno()):
+            while not isinstance(event := reader.next(), Connected):
+                assert event is None
+            reader.read_to(4)
+    assert reader.nums == [1, 2, 3, 4]
+
+
+def test_a_server_that_never_answers_is_tried_again(tmp_path):
+    """Where somebody listens and nobody answers, the client tries anew and tells nothing."""
+    path = tmp_path / "feed.sock"
+    with listening(path), Reader(path) as reader:
+        for attempt in range(1, 4):
+            assert reader.next(timeout_s=0.15) is None
+            assert len(reader.asked) == attempt
+            reader.clock.added_s += client_module.SILENCE_S + 1
+
+
+def test_a_handler_that_takes_long_does_not_lose_its_server(driven):
+    """Heartbeats that came while the caller was busy count, so it is not taken for silence."""
+    with Reader(driven.path) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        for _ in range(20):
+            driven.added_s += 2.0
+            driven.turn()
+        reader.clock.added_s += 60
+        for _ in range(3):
+            assert isinstance(driven.event(reader.client), wire.BlockMessage)
+        assert reader.client.connected
+
+
+# ---- a server that refuses
+
+
+def test_a_refused_client_tries_again(driven):
+    """A refusal is told with its code and words; when the chain is there the client gets in."""
+    with Reader(driven.path, after="5") as reader:
+        refused = driven.event(reader.client)
+        assert isinstance(refused, Refused)
+        assert refused.code == ErrorCode.ABOVE_HEAD
+        assert "block 5 is above the head" in refused.text
+        assert not reader.client.connected
+        for _ in range(5):  # it does not hammer
+            assert reader.client.receive(0) is None
+        assert len(reader.asked) == 1
+        driven.chain.grow(("vote",), ("vote",), ("vote",))
+        reader.clock.added_s += client_module.RETRY_S
+        assert isinstance(driven.event(reader.client), Connected)
+        assert driven.event(reader.client).num == 6
+
+
+def test_a_subscription_that_the_server_ends_is_told(driven):
+    """A server that refuses in the middle, here because its log moved on, is told as refusing."""
+    with Reader(driven.path) as reader:
+        driven.chain.grow(*[("vote",)] * 200)
+        assert isinstance(driven.event(reader.client), Connected)
+        driven.until(lambda: driven.server.status().clients[0].credit == 0)
+        driven.chain.prune(oldest=150)
+        while isinstance(event := driven.event(reader.client), wire.BlockMessage):
+            pass
+        assert isinstance(event, Refused)
+        assert event.code == ErrorCode.TOO_OLD
+        assert not reader.client.connected
+
+
+SUBSCRIBED = wire.Subscribed(wire.VERSION, "s", "steem", None, 0, None, None)
+
+
+def test_a_server_that_forgot_the_client_is_asked_anew(tmp_path):
+    """A server that knows no subscription of ours is told one again, from where we stand."""
+    path = tmp_path / "feed.sock"
+    forgot = wire.Error(code=ErrorCode.NOT_SUBSCRIBED, text="subscribe first")
+    with answering(path, wire.encode(SUBSCRIBED), wire.encode(forgot)), Reader(path) as reader:
+        assert isinstance(reader.next(), Connected)
+        event = reader.next()
+        assert isinstance(event, Disconnected)
+        assert "started anew" in event.reason
+        reader.after = "7"
+        assert isinstance(reader.next(), Connected)
+        assert reader.asked == ["0", "7"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "words"),
+    [
+        (b"rubbish", ErrorCode.BAD_MESSAGE, "nonsense"),
+        (b"", ErrorCode.BAD_MESSAGE, "nonsense"),
+        (
+            wire.encode(wire.Subscribed(2, "s", "steem", None, 0, None, None)),
+            ErrorCode.VERSION,
+            "version 2",
+        ),
+    ],
+)
+def test_a_server_that_is_none_is_told_as_refusing(tmp_path, frame, code, words):
+    """What can't be understood is said, so that nobody wonders why nothing comes."""
+    path = tmp_path / "feed.sock"
+    with answering(path, frame), Reader(path) as reader:
+        event = reader.next()
+        assert isinstance(event, Refused)
+        assert event.code == code
+        assert words in event.text
+        assert reader.next(timeout_s=0.2) is None
+
+
+def test_nonsense_in_the_middle_ends_the_connection(tmp_path):
+    """A server that begins to send what is no message is left, and tried again later."""
+    path = tmp_path / "feed.sock"
+    with answering(path, wire.encode(SUBSCRIBED), b"rubbish"), Reader(path) as reader:
+        assert isinstance(reader.next(), Connected)
+        event = reader.next()
+        assert isinstance(event, Disconnected)
+        assert "nonsense" in event.reason
+        reader.clock.added_s += client_module.RETRY_S
+        assert isinstance(reader.next(), Connected)
+
+
+# ---- permissions
+
+
+def some_group() -> grp.struct_group:
+    """A group that nobody is in, of those that there are."""
+    return next(g for g in grp.getgrall() if g.gr_gid not in (0, 65534) and not g.gr_mem)
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("call", ["ask", "subscribe"])
+def test_a_missing_permission_names_the_group(call):
+    """Who may not use the socket is told which group to join, and how."""
+    group = some_group()
+    code = """
+        try:
+            if sys.argv[2] == "ask":
+                ask_status(path, 1)
+            else:
+                FeedClient(path, name="b", types=["*"], mode="head", after=str).receive(1)
+        except SocketError as error:
+            print(error)
+    """
+    with public_folder() as folder, listening(folder / "feed.sock"):
+        path = folder / "feed.sock"
+        path.chmod(0o660)
+        os.chown(path, 0, group.gr_gid)
+        words = as_nobody(code, path, call)
+        assert words == (
+            f"no permission to use {path}: join the group {group.gr_name} "
+            f"(usermod --append --groups {group.gr_name} USER, then log in again)\n"
+        )
+
+
+EXPLAIN = "print(explain_permission(path))"
+
+
+@ROOT_ONLY
+def test_a_folder_that_may_not_be_entered_names_its_group():
+    """The permission that is missing may be that of any folder above the socket."""
+    group = some_group()
+    with public_folder() as folder:
+        (folder / "a" / "b").mkdir(parents=True)
+        path = folder / "a" / "b" / "feed.sock"
+        with listening(path):
+            path.chmod(0o666)
+            for place in (folder / "a" / "b", folder / "a"):
+                place.chmod(0o750)
+                os.chown(place, 0, group.gr_gid)
+                assert f"join the group {group.gr_name} " in as_nobody(EXPLAIN, path)
+
+
+@ROOT_ONLY
+def test_a_group_without_a_name_is_named_by_its_number():
+    """A group that this machine has no name for still has a number."""
+    with public_folder() as folder, listening(folder / "feed.sock"):
+        path = folder / "feed.sock"
+        path.chmod(0o660)
+        os.chown(path, 0, 54321)
+        assert "join the group 54321 " in as_nobody(EXPLAIN, path)
+
+
+@ROOT_ONLY
+def test_a_socket_for_its_owner_alone_names_the_owner():
+    """Where no group would help, none is named."""
+    with public_folder() as folder, listening(folder / "feed.sock"):
+        path = folder / "feed.sock"
+        path.chmod(0o600)
+        words = as_nobody(EXPLAIN, path)
+        assert words == f"no permission to use {path}: {path} is for the user root alone\n"
+
+
+@ROOT_ONLY
+def test_who_may_use_the_socket_is_told_nothing():
+    """With permission, or without a socket, there is nothing to explain."""
+    with public_folder() as folder, listening(folder / "feed.sock"):
+        path = folder / "feed.sock"
+        path.chmod(0o666)
+        assert as_nobody(EXPLAIN, path) == "None\n"
+        assert as_nobody(EXPLAIN, folder / "missing" / "feed.sock") == "None\n"
+
+
+def test_a_socket_that_is_missing_is_no_matter_of_permission(tmp_path):
+    """Where there is no socket yet, the client waits for it."""
+    assert explain_permission(tmp_path / "feed.sock") is None
+    assert explain_permission(tmp_path / "missing" / "feed.sock") is None
+
+
+# ---- asking for the status
+
+
+def test_the_status_is_told_to_who_asks(tmp_path):
+    """One question, one answer: where the chain is, and who listens."""
+    path = tmp_path / "feed.sock"
+    with ServerProcess(path, 5), Reader(path) as reader:
+        reader.read_to(5) if isinstance(reader.next(), Connected) else pytest.fail("not connected")
+        status = ask_status(path, PATIENCE_S)
+    assert isinstance(status, wire.Status)
+    assert (status.chain, status.head.num, status.oldest) == ("steem", 5, 1)
+    assert [(client.name, client.lag) for client in status.clients] == [("reader", 0)]
+
+
+def asked(path, timeout_s=PATIENCE_S) -> str:
+    """Return the words of the error that asking ends in; in less than the time allowed."""
+    began = time.monotonic()
+    with pytest.raises((SocketError, FeedError)) as caught:
+        ask_status(path, timeout_s)
+    assert time.monotonic() - began < max(2.0, timeout_s * 2)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_without_a_socket_the_status_says_so(tmp_path):
+    """Nothing at that path: what is missing, and what to start or set."""
+    words = asked(tmp_path / "feed.sock")
+    assert "does not exist" in words
+    assert "systemctl start steembot.target" in words
+    assert "STEEMBOT_SOCKET" in words
+
+
+def test_a_file_that_is_no_socket_cannot_be_asked(tmp_path):
+    """A path that is something else is said to be no socket."""
+    path = tmp_path / "feed.sock"
+    path.write_text("")
+    assert "is no socket" in asked(path)
+
+
+def test_a_socket_that_nobody_serves_is_said_at_once(tmp_path):
+    """What a killed broadcaster left behind is told without waiting for the whole time."""
+    path = tmp_path / "feed.sock"
+    listening(path).close()
+    assert "nobody serves" in asked(path)
+
+
+def test_a_broadcaster_that_hangs_is_said_after_the_time(tmp_path):
+    """A broadcaster that takes the question and does not answer is said to hang."""
+    path = tmp_path / "feed.sock"
+    with listening(path):
+        assert "did not answer within 0.3 s" in asked(path, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (b"rubbish", "no broadcaster of this version"),
+        (wire.encode(wire.Heartbeat(None, 0)), "something else"),
+    ],
+)
+def test_an_answer_that_is_none_is_said(tmp_path, frame, words):
+    """What can't be understood is not shown as a status."""
+    path = tmp_path / "feed.sock"
+    with answering(path, frame):
+        assert words in asked(path)
+
+
+def test_a_refusal_is_passed_on(tmp_path):
+    """The broadcaster's own words come through, with their code."""
+    path = tmp_path / "feed.sock"
+    refusal = wire.encode(wire.Error(code=ErrorCode.VERSION, text="too new"))
+    with answering(path, refusal), pytest.raises(FeedError, match="too new") as caught:
+        ask_status(path, PATIENCE_S)
+    assert caught.value.code == ErrorCode.VERSION
+
+
+# ---- the whole way
+
+
+def test_what_a_client_holds_is_what_the_chain_has(tmp_path):
+    """Through forks, deaths of the client and of the server: no operation lost, none twice."""
+    chain = MemoryChain()
+    holder = Holder()
+    for life in range(8):
+        chain.grow(*[("vote", "comment")] * 5)
+        with Driven(chain, tmp_path / "feed.sock") as driven, Reader(driven.path) as reader:
+            reader.holder = holder
+            assert isinstance(driven.event(reader.client), Connected)
+            for step in range(6):
+                reader.take(driven.event(reader.client))
+                if step % 3 == 1:
+                    chain.fork(min(2 + life % 3, 4), *[("comment", "transfer")] * 6)
+        chain.fork(1, ("transfer",), ("vote",))  # while the client is away
+    with Driven(chain, tmp_path / "feed.sock") as driven, Reader(driven.path) as reader:
+        reader.holder = holder
+        driven.event(reader.client)
+        while holder.held[-1][0] < chain.head.num or holder.held[-1][1] != chain.head.id:
+            reader.take(driven.event(reader.client))
+    assert holder.held == chain.operations(["*"])
+    assert holder.undone > 0
