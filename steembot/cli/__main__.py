@@ -15,8 +15,10 @@ from steembot.errors import EXIT_CONFIG, StartError, SteembotError
 
 COMMANDS = {
     "audit": "Prove that a bot handled every operation of a range, once.",
+    "nodes": "Measure the configured nodes from here.",
     "position": "Show where a bot stands, or put a stopped one elsewhere.",
     "status": "Show how the broadcaster and its clients are.",
+    "tail": "Follow operations as they come.",
 }
 
 

@@ -1,0 +1,140 @@
+"""``steembot tail``: follow operations as they come, for a person or a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from steembot import settings
+from steembot.errors import FeedError
+from steembot.feed import wire
+from steembot.feed.client import Connected, Disconnected, FeedClient, Refused
+from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
+from steembot.settings import Settings
+
+_COLOURS = {"comment": "green", "vote": "cyan", "transfer": "yellow", "custom_json": "magenta"}
+_WIDTH = 100
+"""Characters of an operation's value that are shown on a terminal."""
+
+_ACTORS = ("author", "voter", "from", "account", "creator", "owner", "curator", "producer")
+"""Members that name who acted, in the order in which they are looked for."""
+
+
+@click.command("tail")
+@click.argument("types", metavar="[TYPE]...", nargs=-1)
+@click.option("--by", "account", help="Only operations of this account (author, voter, from, …).")
+@click.option("--from", "first", type=click.IntRange(1), help="Begin with this block; else now.")
+@click.option(
+    "--mode",
+    type=click.Choice(["head", "irreversible"]),
+    help="Seconds old, or never undone; STEEMBOT_MODE otherwise.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(
+    types: tuple[str, ...],
+    account: str | None,
+    first: int | None,
+    mode: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Follow operations of the types named, or all of them, until Ctrl-C.
+
+    An operation that a fork removed is shown once more, marked as undone.
+    """
+    given = settings.load()
+    show = _show_json if as_json else _Lines(Console(highlight=False, soft_wrap=True)).show
+    try:
+        for operation, undone in _operations(given, types or ("*",), first, mode or given.mode):
+            if account is None or account in _actors(operation.value):
+                show(operation, undone=undone)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _operations(
+    given: Settings, types: tuple[str, ...], first: int | None, mode: str
+) -> Iterator[tuple[Operation, bool]]:
+    """Yield operations and whether they are undone, over every loss of the connection."""
+    after = "head" if first is None else str(first - 1)
+    with FeedClient(
+        given.socket, name=f"tail-{os.getpid()}", types=types, mode=mode, after=lambda: after
+    ) as client:
+        while True:
+            event = client.receive(60)
+            match event:
+                case wire.BlockMessage() | wire.Undo():
+                    block = BlockRef(event.num, event.id)
+                    undone = isinstance(event, wire.Undo)
+                    for raw in event.operations:
+                        yield _unpacked(raw, block, event.timestamp), undone
+                    after = str(
+                        Cursor.end_of(event.num - 1, event.previous)
+                        if undone
+                        else Cursor.end_of(event.num, event.id)
+                    )
+                case wire.Progress():
+                    after = str(event.cursor)
+                case Connected():
+                    if event.subscribed.after is not None and after == "head":
+                        after = str(event.subscribed.after)
+                case Disconnected():
+                    click.echo(f"disconnected: {event.reason}; trying again", err=True)
+                case Refused():
+                    raise FeedError(event.code, event.text)
+
+
+def _unpacked(raw: RawOperation, block: BlockRef, timestamp: int) -> Operation:
+    try:
+        return unpack(raw, block, timestamp)
+    except msgspec.MsgspecError:
+        unreadable = msgspec.json.encode({"unreadable": raw.value.decode("utf-8", "replace")})
+        return unpack(msgspec.structs.replace(raw, value=unreadable), block, timestamp)
+
+
+def _actors(value: dict[str, Any]) -> set[Any]:
+    named = {value[name] for name in _ACTORS if isinstance(value.get(name), str)}
+    for name in ("required_posting_auths", "required_auths"):
+        if isinstance(value.get(name), list):
+            named.update(who for who in value[name] if isinstance(who, str))
+    return named
+
+
+def _show_json(operation: Operation, *, undone: bool) -> None:
+    line = {**msgspec.to_builtins(operation), "cursor": str(operation.cursor), "undone": undone}
+    click.echo(msgspec.json.encode(line))
+
+
+class _Lines:
+    """Operations as lines of text; colours on a terminal, unless NO_COLOR is set."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def show(self, operation: Operation, *, undone: bool) -> None:
+        """Print one operation."""
+        words = " ".join(
+            f"{name}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
+            for name, value in operation.value.items()
+            if value not in ("", [], {})
+        )
+        words = "".join(c if c.isprintable() else " " for c in words)
+        if len(words) > _WIDTH and self._console.is_terminal:
+            words = words[: _WIDTH - 1] + "…"
+        line = Text()
+        line.append(f"{operation.timestamp:%H:%M:%S} {operation.block_num} ", style="dim")
+        if undone:
+            line.append("UNDONE ", style="bold red")
+        line.append(operation.type, style=_COLOURS.get(operation.type, "blue"))
+        line.append(f" {words}")
+        self._console.print(line)
