@@ -54,13 +54,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: LogLevel
 
 
-def load(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
-    """Read the settings from the environment and from ``.env`` in ``directory``.
+def load(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None, file: str = ".env"
+) -> Settings:
+    """Read the settings from the environment and from ``file`` in ``directory``.
 
     Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed.
     """
     environ = os.environ if environ is None else environ
-    dotenv = Path(".env") if directory is None else directory / ".env"
+    dotenv = Path(file) if directory is None else directory / file
     given = _from_dotenv(dotenv) | {
         name: value for name, value in environ.items() if name.startswith(PREFIX)
     }

@@ -15,6 +15,7 @@ from steembot.errors import EXIT_CONFIG, StartError, SteembotError
 
 COMMANDS = {
     "audit": "Prove that a bot handled every operation of a range, once.",
+    "doctor": "Check what goes wrong in practice, and say how to mend it.",
     "nodes": "Measure the configured nodes from here.",
     "position": "Show where a bot stands, or put a stopped one elsewhere.",
     "status": "Show how the broadcaster and its clients are.",

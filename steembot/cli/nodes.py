@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from steembot import settings
 from steembot.chain.node import Head, Node
+from steembot.cli import installation
 from steembot.errors import NodeError
 
 ROUNDS = 5
@@ -40,7 +40,7 @@ def command(*, as_json: bool) -> None:
 
     Ends with status 1 if no node answers.
     """
-    given = settings.load()
+    given = installation.find().settings
     measured = _measure([Node(url, timeout_s=TIMEOUT_S) for url in given.nodes])
     if as_json:
         click.echo(msgspec.json.encode(measured))

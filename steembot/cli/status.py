@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from steembot import settings
+from steembot.cli import installation
 from steembot.errors import SteembotError
 from steembot.feed import wire
 from steembot.feed.client import ask_status
@@ -29,7 +29,7 @@ def command(*, as_json: bool, watch: bool) -> None:
 
     Ends with status 1 if no broadcaster answers.
     """
-    given = settings.load()
+    given = installation.find().settings
     if as_json:
         click.echo(msgspec.json.encode(ask_status(given.socket, TIMEOUT_S)))
     elif watch:

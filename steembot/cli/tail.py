@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from steembot import settings
+from steembot.cli import installation
 from steembot.errors import FeedError
 from steembot.feed import wire
 from steembot.feed.client import Connected, Disconnected, FeedClient, Refused
@@ -49,7 +49,7 @@ def command(
 
     An operation that a fork removed is shown once more, marked as undone.
     """
-    given = settings.load()
+    given = installation.find().settings
     show = _show_json if as_json else _Lines(Console(highlight=False, soft_wrap=True)).show
     try:
         for operation, undone in _operations(given, types or ("*",), first, mode or given.mode):

@@ -1,0 +1,277 @@
+"""``steembot doctor``: what goes wrong in practice, checked, each finding with its remedy."""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+import pwd
+import shutil
+import sqlite3
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from steembot.chain.node import Head, Node
+from steembot.chain.profiles import PROFILES, title_of
+from steembot.cli import installation
+from steembot.cli.installation import Installation
+from steembot.errors import NodeError, SteembotError
+from steembot.feed.client import ask_status
+
+TIMEOUT_S = 10.0
+OLD_HEAD_S = 60
+"""A head older than this is a node that lags, or a clock that is ahead."""
+
+LEAST_FREE_BYTES = 500 * 1024 * 1024
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check's outcome. ``remedy`` says what to do; empty where all is well."""
+
+    check: str
+    ok: bool
+    words: str
+    remedy: str = ""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def command(*, as_json: bool) -> None:
+    """Check nodes, clock, socket, units, disk and bots, and say how to mend what is wrong.
+
+    Ends with status 0 if all is well, 1 otherwise.
+    """
+    place = installation.find()
+    findings = []
+    console = Console(highlight=False)
+    for check in CHECKS:
+        for finding in check(place):
+            findings.append(finding)
+            if not as_json:
+                console.print(_line(finding), soft_wrap=True)
+    if as_json:
+        click.echo(msgspec.json.encode(findings))
+    if not all(finding.ok for finding in findings):
+        raise SystemExit(1)
+
+
+def _line(finding: Finding) -> Text:
+    line = Text("ok   " if finding.ok else "BAD  ", style="green" if finding.ok else "bold red")
+    line.append(f"{finding.check}: ", style="bold")
+    line.append(finding.words)
+    if finding.remedy:
+        line.append(f"\n     → {finding.remedy}", style="yellow")
+    return line
+
+
+def _versions(_: Installation) -> Iterator[Finding]:
+    packages = ("steembot", "beem", "pyzmq", "msgspec", "systemd-python")
+    words = ", ".join(f"{name} {version(name)}" for name in packages)
+    yield Finding("versions", ok=True, words=f"Python {platform.python_version()}, {words}")
+
+
+def _nodes(place: Installation) -> Iterator[Finding]:
+    profile = PROFILES[place.settings.chain]
+    ages: list[float] = []
+    good = 0
+    for url in place.settings.nodes:
+        node = Node(url, timeout_s=TIMEOUT_S)
+        try:
+            head = node.head()
+            chain_id = profile.chain_id_of(node.config())
+        except NodeError as error:
+            yield Finding(
+                "node",
+                False,
+                str(error),
+                "nothing if others answer; else name another node in "
+                "STEEMBOT_NODES, or check this machine's network and DNS",
+            )
+            continue
+        if chain_id != profile.chain_id:
+            yield Finding(
+                "node",
+                False,
+                f"{url} serves {title_of(chain_id or '')}, not {profile.title}",
+                "take it out of STEEMBOT_NODES, or set STEEMBOT_CHAIN",
+            )
+            continue
+        good += 1
+        ages.append(time.time() - head.timestamp)
+        yield _age(url, head, ages[-1])
+    if not good:
+        yield Finding(
+            "nodes", False, "none of the nodes can be used", "name others in STEEMBOT_NODES"
+        )
+    elif min(abs(age) for age in ages) > OLD_HEAD_S:
+        yield Finding(
+            "clock",
+            False,
+            f"every node's head is {min(ages, key=abs):.0f} s away from this machine's time",
+            "set the clock: timedatectl set-ntp true",
+        )
+    else:
+        yield Finding("clock", ok=True, words="agrees with the chain")
+
+
+def _age(url: str, head: Head, age_s: float) -> Finding:
+    if age_s > OLD_HEAD_S:
+        return Finding(
+            "node",
+            False,
+            f"{url}: its head, block {head.num:,}, is {age_s:,.0f} s old",
+            "nothing if other nodes are ahead of it; they are preferred",
+        )
+    return Finding("node", True, f"{url}: block {head.num:,}, {max(0, age_s):.0f} s old")
+
+
+def _socket(place: Installation) -> Iterator[Finding]:
+    path = place.settings.socket
+    try:
+        status = path.stat()
+    except OSError as error:
+        yield Finding(
+            "socket",
+            False,
+            f"{path}: {error.strerror}",
+            "systemctl start steembot.target"
+            if place.system
+            else "start steembot-broadcaster, or set STEEMBOT_SOCKET as it has it",
+        )
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        yield Finding("socket", False, f"{path} is no socket", "remove it and start steembot again")
+        return
+    if stat.S_IMODE(status.st_mode) & 0o007:
+        yield Finding(
+            "socket",
+            False,
+            f"{path} is open to every user (mode {stat.S_IMODE(status.st_mode):04o})",
+            "SocketMode=0660 in steembot-broadcaster.socket, then restart steembot.target",
+        )
+    try:
+        answer = ask_status(path, TIMEOUT_S)
+    except SteembotError as error:
+        yield Finding("broadcaster", False, str(error), _journal(place, "steembot-broadcaster"))
+        return
+    group = _name(lambda: grp.getgrgid(status.st_gid).gr_name, status.st_gid)
+    yield Finding("socket", True, f"{path}, for the group {group}")
+    behind_s = time.time() - answer.head_timestamp
+    if answer.head is None or behind_s > OLD_HEAD_S:
+        yield Finding(
+            "broadcaster",
+            False,
+            answer.words or "no block yet",
+            f"wait if it is catching up; else {_journal(place, 'steembot-broadcaster')}",
+        )
+    else:
+        yield Finding("broadcaster", True, answer.words)
+
+
+def _units(place: Installation) -> Iterator[Finding]:
+    if not place.system or shutil.which("systemctl") is None:
+        return
+    names = ["steembot.target", "steembot-broadcaster.socket", "steembot-broadcaster.service"]
+    names += ["steembot-bot.service"]
+    shown = subprocess.run(  # noqa: S603 (fixed words)
+        ["systemctl", "show", "--property=Id,ActiveState,SubState,NRestarts", *names],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if shown.returncode != 0:
+        yield Finding(
+            "units", False, shown.stderr.strip() or "systemd does not answer", "is it running?"
+        )
+        return
+    for block in shown.stdout.strip().split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        restarts = unit.get("NRestarts", "0") or "0"
+        words = f"{unit['Id']} is {unit['ActiveState']} ({unit['SubState']})"
+        if int(restarts):
+            words += f", restarted {restarts} times since its start"
+        well = unit["ActiveState"] == "active"
+        remedy = "" if well else f"systemctl start steembot.target; journalctl -u {unit['Id']}"
+        yield Finding("unit", well, words, remedy)
+
+
+def _disk(place: Installation) -> Iterator[Finding]:
+    folder = place.block_log().parent
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    size = place.block_log().stat().st_size if _readable(place.block_log()) else 0
+    words = (
+        f"{usage.free / 2**30:.1f} GiB free at {folder}, the block log has {size / 2**20:.0f} MiB"
+    )
+    enough = usage.free >= LEAST_FREE_BYTES
+    remedy = "" if enough else "make room, or set STEEMBOT_LOG_BLOCKS to less"
+    yield Finding("disk", enough, words, remedy)
+
+
+def _bots(place: Installation) -> Iterator[Finding]:
+    try:
+        names = place.bots()
+    except OSError as error:
+        yield Finding("bots", False, f"cannot be seen: {error}", f"run this as root, not {_me()}")
+        return
+    for name in names:
+        path = place.bot_state(name)
+        try:
+            count, after = _bot(path)
+        except (sqlite3.Error, OSError) as error:
+            yield Finding(
+                "bot", False, f"{name}: {path}: {error}", f"run this as root, not {_me()}"
+            )
+            continue
+        words = f"{name} stands at {after.split('-')[0] if after else 'its beginning'}"
+        if count:
+            remedy = f"steembot dead-letters list --bot {name}"
+            yield Finding("bot", False, f"{words}, with {count} dead letters", remedy)
+        else:
+            yield Finding("bot", True, f"{words}, no dead letters")
+
+
+def _bot(path: Path) -> tuple[int, str | None]:
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+    try:
+        (count,) = connection.execute("SELECT count(*) FROM dead_letter").fetchone()
+        (after,) = connection.execute("SELECT position FROM progress").fetchone()
+    finally:
+        connection.close()
+    return count, after
+
+
+def _journal(place: Installation, unit: str) -> str:
+    return f"look at journalctl -u {unit}" if place.system else "look at what it printed"
+
+
+def _readable(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def _name(look_up: Callable[[], str], number: int) -> str:
+    try:
+        return look_up()
+    except KeyError:
+        return str(number)
+
+
+def _me() -> str:
+    return _name(lambda: pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
+
+
+CHECKS = (_versions, _nodes, _units, _socket, _disk, _bots)
