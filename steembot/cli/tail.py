@@ -67,6 +67,7 @@ def _operations(
 ) -> Iterator[tuple[Operation, bool]]:
     """Yield operations and whether they are undone, over every loss of the connection."""
     after = "head" if first is None else str(first - 1)
+    said_above = False
     with FeedClient(
         given.socket, name=f"tail-{os.getpid()}", types=types, mode=mode, after=lambda: after
     ) as client:
@@ -91,7 +92,11 @@ def _operations(
                 case Disconnected():
                     click.echo(f"disconnected: {event.reason}; trying again", err=True)
                 case Refused():
-                    raise FeedError(event.code, event.text)
+                    if event.code != wire.ErrorCode.ABOVE_HEAD:
+                        raise FeedError(event.code, event.text)
+                    if not said_above:  # the chain will come to it; the client asks again
+                        said_above = True
+                        click.echo(f"waiting: {event.text}", err=True)
 
 
 def _unpacked(raw: RawOperation, block: BlockRef, timestamp: int) -> Operation:
