@@ -16,7 +16,7 @@ from steembot.cli import installation
 from steembot.errors import FeedError
 from steembot.feed import wire
 from steembot.feed.client import Connected, Disconnected, FeedClient, Refused
-from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
+from steembot.operation import BlockRef, Cursor, Operation, unpack
 from steembot.settings import Settings
 
 _COLOURS = {"comment": "green", "vote": "cyan", "transfer": "yellow", "custom_json": "magenta"}
@@ -67,44 +67,48 @@ def _operations(
 ) -> Iterator[tuple[Operation, bool]]:
     """Yield operations and whether they are undone, over every loss of the connection."""
     after = "head" if first is None else str(first - 1)
-    said_above = False
     with FeedClient(
         given.socket, name=f"tail-{os.getpid()}", types=types, mode=mode, after=lambda: after
     ) as client:
+        told: set[str] = set()
         while True:
             event = client.receive(60)
             match event:
-                case wire.BlockMessage() | wire.Undo():
-                    block = BlockRef(event.num, event.id)
-                    undone = isinstance(event, wire.Undo)
-                    for raw in event.operations:
-                        yield _unpacked(raw, block, event.timestamp), undone
-                    after = str(
-                        Cursor.end_of(event.num - 1, event.previous)
-                        if undone
-                        else Cursor.end_of(event.num, event.id)
-                    )
+                case wire.BlockMessage():
+                    yield from ((op, False) for op in _unpacked(event))
+                    after = str(Cursor.end_of(event.num, event.id))
+                case wire.Undo():
+                    yield from ((op, True) for op in _unpacked(event))
+                    after = str(Cursor.end_of(event.num - 1, event.previous))
                 case wire.Progress():
                     after = str(event.cursor)
-                case Connected():
-                    if event.subscribed.after is not None and after == "head":
-                        after = str(event.subscribed.after)
+                case Connected() if after == "head" and event.subscribed.after is not None:
+                    after = str(event.subscribed.after)
                 case Disconnected():
                     click.echo(f"disconnected: {event.reason}; trying again", err=True)
                 case Refused():
-                    if event.code != wire.ErrorCode.ABOVE_HEAD:
-                        raise FeedError(event.code, event.text)
-                    if not said_above:  # the chain will come to it; the client asks again
-                        said_above = True
-                        click.echo(f"waiting: {event.text}", err=True)
+                    _tell(event, told)
 
 
-def _unpacked(raw: RawOperation, block: BlockRef, timestamp: int) -> Operation:
-    try:
-        return unpack(raw, block, timestamp)
-    except msgspec.MsgspecError:
-        unreadable = msgspec.json.encode({"unreadable": raw.value.decode("utf-8", "replace")})
-        return unpack(msgspec.structs.replace(raw, value=unreadable), block, timestamp)
+def _tell(refused: Refused, told: set[str]) -> None:
+    """Say once that a block is still to come: the client asks again. Anything else is the end."""
+    if refused.code != wire.ErrorCode.ABOVE_HEAD:
+        raise FeedError(refused.code, refused.text)
+    if refused.code not in told:
+        told.add(refused.code)
+        click.echo(f"waiting: {refused.text}", err=True)
+
+
+def _unpacked(message: wire.BlockMessage | wire.Undo) -> Iterator[Operation]:
+    block = BlockRef(message.num, message.id)
+    for raw in message.operations:
+        try:
+            yield unpack(raw, block, message.timestamp)
+        except msgspec.MsgspecError:
+            text = raw.value.decode("utf-8", "replace")
+            unreadable = msgspec.json.encode({"unreadable": text})
+            readable = msgspec.structs.replace(raw, value=unreadable)
+            yield unpack(readable, block, message.timestamp)
 
 
 def _actors(value: dict[str, Any]) -> set[Any]:

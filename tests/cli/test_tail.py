@@ -65,7 +65,7 @@ def test_undone_operations_are_marked(tmp_path, moving_node):
         Process("steembot", "tail", env=settings, cwd=tmp_path) as tail,
     ):
         tail.wait_for(lambda lines: len(lines) > 20, "some operations")
-        moving_node.call(lambda: moving_node.chain.fork(3))
+        moving_node.call(lambda: moving_node.chain.fork(12))
         tail.says(" UNDONE ")
 
 
