@@ -73,7 +73,7 @@ class BlockLog:
         *,
         chain: str,
         keep_blocks: int,
-        cache_bytes: int = 8 * 1024 * 1024,
+        cache_bytes: int = 4 * 1024 * 1024,
         older: Callable[[int], Block | None] = _no_older,
     ) -> None:
         self._path = path
