@@ -12,6 +12,7 @@ import grp
 import math
 import os
 import pwd
+import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ from typing import Any, Self
 
 import msgspec
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from steembot.errors import FeedError, SocketError, WireError
 from steembot.feed import wire
@@ -34,6 +34,9 @@ FIRST_RETRY_S = 0.1
 
 RETRY_S = 1.0
 """Pause before a new connection after a refused subscription."""
+
+# zmq_socket_monitor(3): number and value of an event. Pyzmq's own reader would load asyncio.
+_MONITOR_EVENT = struct.Struct("=HI")
 
 CREDIT_BLOCKS = 64
 """Blocks that may be on the way; half of it is granted anew when used up."""
@@ -254,8 +257,8 @@ class FeedClient:
         """Look at the connection itself: it may be lost, or the server silent."""
         assert self._monitor is not None  # noqa: S101 (lives as long as the socket)
         while self._monitor is not None and self._monitor.poll(0):
-            event: Any = parse_monitor_message(self._monitor.recv_multipart())
-            if event["event"] == zmq.EVENT_DISCONNECTED:
+            event, _ = _MONITOR_EVENT.unpack(self._monitor.recv_multipart()[0])
+            if event == zmq.EVENT_DISCONNECTED:
                 lost = self._lose(now, "the connection closed")
                 if lost is not None:
                     return lost

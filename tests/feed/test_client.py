@@ -10,6 +10,7 @@ import pytest
 
 from steembot.errors import FeedError, SocketError
 from steembot.feed import client as client_module
+from steembot.feed import server as server_module
 from steembot.feed import wire
 from steembot.feed.client import (
     CREDIT_BLOCKS,
@@ -290,12 +291,15 @@ def test_a_handler_that_takes_long_does_not_lose_its_server(driven):
     """Heartbeats that came while the caller was busy count, so it is not taken for silence."""
     with Reader(driven.path) as reader:
         assert isinstance(driven.event(reader.client), Connected)
-        for _ in range(20):
-            driven.added_s += 2.0
-            driven.turn()
-        reader.clock.added_s += 60
         for _ in range(3):
             assert isinstance(driven.event(reader.client), wire.BlockMessage)
+        while reader.client.receive(0.05) is not None:
+            pass
+        driven.added_s += server_module.HEARTBEAT_S
+        driven.turn()
+        reader.clock.added_s += 60
+        assert isinstance(reader.client.receive(PATIENCE_S), wire.Heartbeat)
+        assert reader.client.receive(0.05) is None
         assert reader.client.connected
 
 
