@@ -89,14 +89,26 @@ def steembot(url: str, first: int, last: int) -> float:
             while not out.exists():
                 assert time.monotonic() < deadline, "it never arrived at the last block"
                 time.sleep(0.05)
-            status = Path(f"/proc/{processes[0].pid}/status").read_text()
-            print("  broadcaster's peak:", *[x for x in status.splitlines() if "VmHWM" in x])
+            for name, process in zip(("broadcaster", "bot"), processes, strict=True):
+                print(f"  {name}: {_peak_mib(process.pid):.0f} MiB at most,", end="")
+                print(f" {_cpu_us(process.pid) / (last - first + 1):.0f} us of CPU a block")
             return float(out.read_text())
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
             logs.close()
+
+
+def _peak_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (kib,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(kib) / 1024
+
+
+def _cpu_us(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) * 1e6 / os.sysconf("SC_CLK_TCK")
 
 
 def plain(url: str, first: int, last: int, connections: int = 4, batch: int = 50) -> float:

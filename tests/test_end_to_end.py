@@ -45,6 +45,7 @@ class Swarm:
         self._tmp_path = tmp_path
         self.env = environment(
             STEEMBOT_NODES=node_url,
+            STEEMBOT_NODE_RATE=1000,  # its slots are far shorter than a real chain's
             STEEMBOT_START=start,
             STEEMBOT_SOCKET=tmp_path / "broadcaster.sock",
             STEEMBOT_STATE_DIR=tmp_path / "state",

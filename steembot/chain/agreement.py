@@ -18,11 +18,12 @@ from steembot.operation import Block, RawOperation
 class Verdict(msgspec.Struct, frozen=True):
     """``block`` is what enough nodes have, or ``None``. ``against`` holds the nodes of others.
 
-    ``split`` tells that nodes differ, whether or not enough of them agree.
+    ``votes`` is how many nodes have the block that most have; ``split`` tells that nodes differ.
     """
 
     block: Block | None
     against: tuple[str, ...]
+    votes: int
     split: bool
 
 
@@ -37,10 +38,11 @@ def agree(answers: Mapping[str, Block], needed: int) -> Verdict:
         else:
             groups.append((block, [node]))
     groups.sort(key=lambda group: -len(group[1]))
-    if not groups or len(groups[0][1]) < needed:
-        return Verdict(None, (), split=len(groups) > 1)
+    votes = len(groups[0][1]) if groups else 0
+    if votes < needed:
+        return Verdict(None, (), votes, split=len(groups) > 1)
     against = tuple(node for _, nodes in groups[1:] for node in nodes)
-    return Verdict(groups[0][0], against, split=bool(against))
+    return Verdict(groups[0][0], against, votes, split=bool(against))
 
 
 def same(one: Block, other: Block) -> bool:

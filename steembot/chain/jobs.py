@@ -29,15 +29,15 @@ class Job(msgspec.Struct, eq=False):
     closed: bool = False
 
     @property
-    def answers(self) -> int:
-        """How many nodes gave every block."""
-        return sum(None not in blocks for blocks in self.found.values())
+    def votes(self) -> int:
+        """How many nodes agree on every block, so far."""
+        return min(verdict.votes for verdict in self.verdicts())
 
     def verdicts(self) -> list[Verdict]:
         """Say of each block whether the nodes agree."""
         if self.needed == 1 and len(self.found) == 1:
             (blocks,) = self.found.values()
-            return [Verdict(block, (), split=False) for block in blocks]
+            return [Verdict(block, (), int(block is not None), split=False) for block in blocks]
         return [
             agree(
                 {url: b for url, blocks in self.found.items() if (b := blocks[index]) is not None},

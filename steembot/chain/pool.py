@@ -22,6 +22,9 @@ CHECK_S = 30.0
 USED_CHECK_S = 5.0
 """The same for one that is, where the answers for blocks don't tell it anyway."""
 
+SHORT_CHECK_S = 0.5
+"""The same while one more node is needed."""
+
 LAG_S = 3.0
 """A node that still lacks a block that was had elsewhere so long ago is behind: one slot."""
 
@@ -104,13 +107,17 @@ class Pool:
         """Return the nodes that are neither resting nor on probation, in order."""
         return [url for url in self.ranked(now) if not self._nodes[url].ill]
 
-    def to_check(self, now: float, used: Collection[str]) -> list[str]:
-        """Return the nodes whose head is to be asked for; ``used`` are asked for blocks too."""
+    def to_check(self, now: float, used: Collection[str], *, short: bool = False) -> list[str]:
+        """Return the nodes whose head is to be asked for; ``used`` are asked for blocks too.
+
+        ``short`` tells that one more node is needed for a block, if only it has it.
+        """
+        unused_s = SHORT_CHECK_S if short else CHECK_S
         return [
             url
             for url, health in self._nodes.items()
             if health.rests_until <= now
-            and (health.ill or now - health.checked >= (USED_CHECK_S if url in used else CHECK_S))
+            and (health.ill or now - health.checked >= (USED_CHECK_S if url in used else unused_s))
         ]
 
     def rests_until(self, now: float) -> float:

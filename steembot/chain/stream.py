@@ -64,6 +64,9 @@ GIVEN_UP_AFTER_S = 1.0
 LATE = 3
 """Questions without a new block after which other nodes are asked in turn."""
 
+RETRY_S = 0.5
+"""The pause before blocks are asked for again that were not to be had, or not agreed on."""
+
 REPEAT_S = 60.0
 """How often a trouble that lasts is said again."""
 
@@ -145,6 +148,10 @@ class ChainStream:
         self._poll: Job | None = None
         self._missing_since: dict[str, float] = {}
         self._first_head: float | None = None
+        self._short = False
+        self._hold_until = float("-inf")
+        self._split_at = 0
+        self._split_since = 0.0
         self._had: deque[tuple[float, int]] = deque()
         self._said: dict[str, float] = {}
         self._trouble = ""
@@ -219,9 +226,10 @@ class ChainStream:
 
     def _check_heads(self, now: float, used: Sequence[str]) -> None:
         under_way = {request.url for request in self._requests if request.job is None}
-        for url in self._pool.to_check(now, used):
+        for url in self._pool.to_check(now, used, short=self._short):
             if url not in under_way:
                 self._submit(url, None, self._nodes[url].head, now)
+        self._short = False
 
     def _begin(self, now: float) -> Follower | None:
         """Begin at the head, once it is known well enough where that is."""
@@ -247,7 +255,7 @@ class ChainStream:
     def _open_spans(self, follower: Follower, now: float) -> None:
         """Ask for as much as the best node bears, within the bound on memory."""
         ranked = self._pool.ranked(now, follower.next_num if not follower.walking_back else 1)
-        if not ranked:
+        if not ranked or now < self._hold_until:
             return
         paces = [self._paces[url] for url in ranked[: self._quorum]]
         follower.span_blocks = min(pace.blocks for pace in paces)
@@ -271,11 +279,13 @@ class ChainStream:
         if job.doubted and self._quorum == 1:
             # Blocks are to be removed: somebody else should have the new ones too.
             job.needed = min(2, len(rest) + len(job.asked) + len(job.found)) or 1
-        while rest and job.answers + len(job.asked) < job.needed:
+        while rest and job.votes + len(job.asked) < job.needed:
             self._ask(job, rest.pop(0), now)
+        if job.votes + len(job.asked) < job.needed:
+            self._short = True
         if not job.asked:
             self._settle(job, now, last=True)
-            return now + 1.0
+            return now + RETRY_S
         return self._hedge(job, rest, now)
 
     def _hedge(self, job: Job, rest: Sequence[str], now: float) -> float:
@@ -283,10 +293,13 @@ class ChainStream:
         url, since = min(job.asked.items(), key=lambda item: item[1])
         late = since + self._pool.patience_s(url, span=not job.poll)
         well = [other for other in rest if other in self._pool.well(now)]
-        if not well or job.answers + len(job.asked) > job.needed:
+        if job.votes + len(job.asked) > job.needed:
             return now + 1.0
         if late > now:
             return late
+        if not well:
+            self._short = True
+            return now + RETRY_S
         log.debug("node %s is late with block %d; asking %s too", url, job.span.first, well[0])
         self._ask(job, well[0], now)
         return now + 1.0
@@ -313,7 +326,7 @@ class ChainStream:
             # Is it the chain that is late, or the node?
             turn = (self._slots.misses - LATE + 1) % len(others)
             others = others[turn:] + others[:turn]
-        for url in others[: max(1, job.needed - job.answers)]:
+        for url in others[: max(1, job.needed - job.votes)]:
             self._ask(job, url, now)
         return now + 1.0
 
@@ -460,6 +473,8 @@ class ChainStream:
         agreed = all(verdict.block is not None for verdict in verdicts)
         if not agreed and not last and not (job.poll and self._all_found(job, now)):
             return
+        if not agreed:
+            self._hold_until = now + RETRY_S
         for index, verdict in enumerate(verdicts):
             if verdict.block is not None:
                 self._blame(job, index, verdict.block, verdict.against, now)
@@ -474,9 +489,7 @@ class ChainStream:
         self._close(job, now)
 
     def _all_found(self, job: Job, now: float) -> bool:
-        return not job.asked and all(
-            _complete(job, url) for url in self._pool.ranked(now, job.span.last)
-        )
+        return not job.asked and all(_complete(job, url) for url in self._pool.ranked(now, 1))
 
     def _blame(
         self, job: Job, index: int, block: Block, against: Sequence[str], now: float
@@ -502,11 +515,15 @@ class ChainStream:
             return
         if self._quorum == 1:
             return
-        words = ", ".join(f"{block.id} at {url}" for url, block in theirs.items())
-        self._trouble = (
-            f"no {self._quorum} nodes agree on block {num}: {words}; waiting until they do"
-        )
-        self._say("split", self._trouble, now)
+        if self._split_at != num:
+            self._split_at, self._split_since = num, now
+        if now - self._split_since >= PATIENCE_S:
+            # Before that it is what forks of one block look like.
+            words = ", ".join(f"{block.id} at {url}" for url, block in theirs.items())
+            self._trouble = (
+                f"no {self._quorum} nodes agree on block {num}: {words}; waiting until they do"
+            )
+            self._say("split", self._trouble, now)
 
     def _fastest(self, job: Job, block: Block | None) -> str | None:
         for url, blocks in job.found.items():

@@ -67,6 +67,7 @@ def test_the_broadcaster_stands_still_and_goes_on(small_disk, tmp_path, moving_n
     ballast = small_disk / "ballast"
     env = environment(
         STEEMBOT_NODES=moving_node.url,
+        STEEMBOT_NODE_RATE=1000,  # its slots are far shorter than a real chain's
         STEEMBOT_START=1,
         STEEMBOT_SOCKET=tmp_path / "b.sock",
         STEEMBOT_STATE_DIR=small_disk,

@@ -3,77 +3,14 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
-from steembot.operation import Block
+from tests.support.following import Recorder, streaming
 from tests.support.scripted_http import http, serving
-
-
-class Recorder:
-    """Takes the changes as the block log would, and lets a test wait for them."""
-
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        self.removed = 0
-        self.irreversible = 0
-        self._news: queue.Queue[None] = queue.Queue()
-
-    def id_at(self, num: int) -> str | None:
-        first = self.blocks[0].num if self.blocks else 0
-        if not first <= num < first + len(self.blocks):
-            return None
-        return self.blocks[num - first].id
-
-    def apply(self, change, irreversible: int) -> None:
-        for gone in change.removed:
-            assert self.blocks.pop().id == gone.id
-            self.removed += 1
-        for block in change.appended:
-            if self.blocks:
-                assert block.previous == self.blocks[-1].id
-            self.blocks.append(block)
-        self.irreversible = irreversible
-        self._news.put(None)
-
-    def wait(self, condition, timeout_s: float = 20.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            self._news.get(timeout=max(0.01, deadline - time.monotonic()))
-
-
-@contextmanager
-def streaming(recorder: Recorder, urls: list[str], **options):
-    options = {"tip": None, "irreversible": 0, "start": 1} | options
-    stream = ChainStream(
-        [Node(url, timeout_s=5) for url in urls],
-        id_at=recorder.id_at,
-        apply=recorder.apply,
-        **options,
-    )
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            stream.run()
-        except BaseException as error:  # noqa: BLE001
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield stream
-    finally:
-        stream.stop()
-        thread.join(10)
-    assert not failures
-    assert not thread.is_alive()
 
 
 def test_catches_up_and_stays_at_the_head(moving_node):
