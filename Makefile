@@ -6,6 +6,7 @@ DESTDIR ?=
 # The system's own Python: the services' users cannot read one that lies in somebody's home.
 PYTHON ?= /usr/bin/python3
 ARGS ?=
+SEEDS ?= 1000
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +28,7 @@ EXAMPLE := $(PREFIX)/share/steembot/steembot.env
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of:'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
-	@echo 'Variables: PREFIX=$(PREFIX) DESTDIR= PYTHON=$(PYTHON) ARGS=(for the tests)'
+	@echo 'Variables: PREFIX=$(PREFIX) DESTDIR= PYTHON=$(PYTHON) ARGS=(for the tests) SEEDS=$(SEEDS)'
 
 ##### development
 
@@ -56,6 +57,11 @@ run: $(READY) ## The same from a real chain, with the settings of .env
 test: $(READY) ## Run all tests; as root also those that boot a systemd (ARGS="-k journal")
 	@deploy/system-packages $(PYTHON) test
 	@$(VENV)/bin/pytest $(ARGS)
+
+.PHONY: chaos
+chaos: $(READY) ## Simulate SEEDS swarms in memory, then kill real processes (SEEDS=1000)
+	@$(VENV)/bin/python -m tests.chaos.simulation 1 $(SEEDS)
+	@$(VENV)/bin/python -m tests.chaos.processes $(SEEDS) 300
 
 .PHONY: lint
 lint: $(READY) ## Check style and types

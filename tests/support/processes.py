@@ -65,6 +65,11 @@ class Process:
         """The process's id."""
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def wait_for(
         self, condition: Callable[[list[str]], object], what: str = "", timeout_s: float = 30.0
     ) -> None:
