@@ -18,14 +18,16 @@ SIGNALS
     SIGHUP            read the log level anew
 
 LOG
-    What the handlers log. Connected and disconnected, once each. Failures of handlers.
+    What the handlers log. Connected and disconnected, once each. Failures of handlers; each new
+    dead letter once, with a MESSAGE_ID of its own.
 
 LIMITS
-    Reaches the broadcaster's socket and nothing else.
+    Reaches the broadcaster's socket and nothing else. Remembers 500,000 posts. Keeps 10,000 dead
+    letters; with so many it waits at the next operation that fails, and says so.
 
 SETTINGS (environment, or .env in the working directory)
     STEEMBOT_HANDLERS, STEEMBOT_BOT_NAME, STEEMBOT_MODE, STEEMBOT_START, STEEMBOT_SOCKET,
-    STEEMBOT_STATE_DIR, STEEMBOT_CHAIN, STEEMBOT_LOG_LEVEL: see the README.
+    STEEMBOT_STATE_DIR, STEEMBOT_CHAIN, STEEMBOT_VIRTUAL_OPS, STEEMBOT_LOG_LEVEL: see the README.
 
 EXIT STATUS
     0 after SIGTERM or SIGINT, 78 for settings, handlers or permissions that can't be used,

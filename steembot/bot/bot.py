@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
+from steembot.bot import operation_types
+from steembot.bot.filters import Filter
 from steembot.feed import wire
 from steembot.operation import Operation
 
@@ -14,11 +19,27 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Operation, "Context"], object]
 Timer = Callable[["Context"], object]
+Where = Callable[[Operation, "Context"], object]
 
 _H = TypeVar("_H", bound=Handler)
 _T = TypeVar("_T", bound=Timer)
 
-_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+COMMENT = "comment"
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One registered function, and which of its types' operations it is called for.
+
+    ``max_age_s`` is in seconds; ``None`` for both conditions means all operations.
+    """
+
+    handler: Handler
+    where: Where | None = None
+    max_age_s: float | None = None
+
+    def is_too_old(self, age_s: float) -> bool:
+        """Tell whether an operation of that age is none for this function any more."""
+        return self.max_age_s is not None and age_s > self.max_age_s
 
 
 class Bot:
@@ -28,20 +49,31 @@ class Bot:
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, list[Handler]] = {}
-        self._undo_handlers: dict[str, list[Handler]] = {}
+        self._rules: dict[str, list[Rule]] = {}
+        self._undo_rules: dict[str, list[Rule]] = {}
         self.timers: list[tuple[float, Timer]] = []
 
-    def on(self, *types: str) -> Callable[[_H], _H]:
+    def on(
+        self,
+        *types: str,
+        where: Where | None = None,
+        max_age: float | timedelta | None = None,
+    ) -> Callable[[_H], _H]:
         """Call the function for each operation of these types; ``"*"`` means every type.
 
-        Raises ``ValueError`` for what is no type's name.
+        ``where`` is a condition, a function of the operation and ``ctx``: one of
+        :mod:`steembot.bot.filters` or the author's own. What it raises counts as the handler's
+        failure. ``max_age``, in seconds or a ``timedelta``, leaves out operations whose block is
+        older. Raises ``ValueError`` for what is no type of Steem or Hive.
         """
-        return self._register(self._handlers, types)
+        max_age_s = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
+        if max_age_s is not None and not max_age_s > 0:
+            raise ValueError(f"max_age={max_age!r}: must be more than 0 seconds")
+        return self._register(self._rules, types, where, max_age_s)
 
-    def undo(self, *types: str) -> Callable[[_H], _H]:
+    def undo(self, *types: str, where: Where | None = None) -> Callable[[_H], _H]:
         """Call the function for each operation that was delivered and then undone by a fork."""
-        return self._register(self._undo_handlers, types)
+        return self._register(self._undo_rules, types, where, None)
 
     def every(self, seconds: float) -> Callable[[_T], _T]:
         """Call the function every so many seconds, between two operations."""
@@ -49,6 +81,7 @@ class Bot:
             raise ValueError(f"every({seconds!r}): seconds must be more than 0")
 
         def register(timer: _T) -> _T:
+            _check_takes(timer, 1, "a timer takes ctx")
             self.timers.append((seconds, timer))
             return timer
 
@@ -57,34 +90,73 @@ class Bot:
     @property
     def types(self) -> tuple[str, ...]:
         """The types that the feed has to carry for this bot."""
-        wanted = self._handlers.keys() | self._undo_handlers.keys()
+        wanted = self._rules.keys() | self._undo_rules.keys()
         return (wire.EVERY_TYPE,) if wire.EVERY_TYPE in wanted else tuple(sorted(wanted))
+
+    @property
+    def remembers_posts(self) -> bool:
+        """Whether a condition asks if a post is new, so that each one has to be noted."""
+        rules = [*self._rules.values(), *self._undo_rules.values()]
+        return any(
+            isinstance(rule.where, Filter) and rule.where.remembers
+            for registered in rules
+            for rule in registered
+        )
+
+    def rules(self, kind: str, *, undo: bool = False) -> list[Rule]:
+        """What is registered for an operation of that type, or for its undo."""
+        table = self._undo_rules if undo else self._rules
+        return [*table.get(kind, ()), *table.get(wire.EVERY_TYPE, ())]
 
     def handlers(self, kind: str) -> list[Handler]:
         """The functions for an operation of that type."""
-        return _matching(self._handlers, kind)
+        return [rule.handler for rule in self.rules(kind)]
 
     def undo_handlers(self, kind: str) -> list[Handler]:
         """The functions for the undo of an operation of that type."""
-        return _matching(self._undo_handlers, kind)
+        return [rule.handler for rule in self.rules(kind, undo=True)]
 
     @staticmethod
-    def _register(table: dict[str, list[Handler]], types: tuple[str, ...]) -> Callable[[_H], _H]:
+    def _register(
+        table: dict[str, list[Rule]],
+        types: tuple[str, ...],
+        where: Where | None,
+        max_age_s: float | None,
+    ) -> Callable[[_H], _H]:
         if not types:
             raise ValueError("name at least one operation type, or '*' for all")
         for kind in types:
-            if kind != wire.EVERY_TYPE and not (isinstance(kind, str) and _TYPE.fullmatch(kind)):
-                raise ValueError(
-                    f"{kind!r} is no operation type; write it as the chain does, such as 'comment'"
-                )
+            _check_type(kind)
+        if where is not None:
+            _check_takes(where, 2, "a condition takes op and ctx")
 
         def register(handler: _H) -> _H:
+            _check_takes(handler, 2, "a handler takes op and ctx")
             for kind in dict.fromkeys(types):
-                table.setdefault(kind, []).append(handler)
+                table.setdefault(kind, []).append(Rule(handler, where, max_age_s))
             return handler
 
         return register
 
 
-def _matching(table: Mapping[str, list[Handler]], kind: str) -> list[Handler]:
-    return [*table.get(kind, ()), *table.get(wire.EVERY_TYPE, ())]
+def _check_type(kind: object) -> None:
+    if kind == wire.EVERY_TYPE or kind in operation_types.KNOWN:
+        return
+    near = operation_types.nearest(kind) if isinstance(kind, str) else None
+    raise ValueError(
+        f"{kind!r} is no operation type of Steem or Hive; "
+        + (f"did you mean {near!r}?" if near else "write it as the chain does, such as 'comment'")
+    )
+
+
+def _check_takes(function: Any, count: int, words: str) -> None:
+    """Refuse at the start what would fail at each operation."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin that does not tell
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise ValueError(f"{name}{signature} cannot be called: {words}") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from steembot.bot.posts import Posts, is_patch
 from steembot.chain.profiles import PROFILES
 from steembot.operation import Operation
 
@@ -19,27 +20,54 @@ class Context:
     ``state`` is the bot's own persistent mapping (text keys, JSON values), committed together
     with the position behind the operation. ``log`` writes to the journal with the operation's
     fields. ``chain`` is the profile of the blockchain that the bot is on, ``irreversible`` the
-    number of its last irreversible block, ``head`` that of the newest known one.
+    number of its last irreversible block, ``head`` that of the newest known one. ``dry_run`` is
+    true in ``steembot replay``: a handler that sends something somewhere should not do it then.
     """
 
-    def __init__(self, state: MutableMapping[str, Any], chain: str = "steem") -> None:
+    def __init__(
+        self,
+        state: MutableMapping[str, Any],
+        chain: str = "steem",
+        *,
+        posts: Posts | None = None,
+        now: Callable[[], float] = time.time,
+        dry_run: bool = False,
+    ) -> None:
         self.state = state
         self.chain = PROFILES[chain]
+        self.dry_run = dry_run
         self.head = 0
         self.irreversible = 0
         self.log: logging.LoggerAdapter[logging.Logger] = logging.LoggerAdapter(log, {})
+        self._posts = posts
+        self._now = now
         self._operation: Operation | None = None
+        self._edit: bool | None = None
 
     @property
     def age(self) -> float:
         """Seconds since the operation's block was made; 0 between operations."""
         if self._operation is None:
             return 0.0
-        return max(0.0, time.time() - self._operation.timestamp.timestamp())
+        return max(0.0, self._now() - self._operation.timestamp.timestamp())
+
+    @property
+    def is_edit(self) -> bool:
+        """Whether the operation, a ``comment``, edits a post or reply instead of making one.
+
+        :mod:`steembot.bot.posts` says how that is told, and where it cannot be known.
+        """
+        if self._edit is None:
+            op = self._operation
+            if op is None or op.type != "comment":
+                raise ValueError("only a comment is an edit, or none; look at op.type first")
+            self._edit = is_patch(op.value["body"]) if self._posts is None else self._posts.note(op)
+        return self._edit
 
     def enter(self, operation: Operation | None) -> None:
         """Turn to an operation: the runner's part."""
         self._operation = operation
+        self._edit = None
         self.log = logging.LoggerAdapter(log, {} if operation is None else fields(operation))
 
 

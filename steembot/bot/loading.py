@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
 
+from steembot.bot import operation_types
 from steembot.bot.bot import Bot
+from steembot.chain.profiles import PROFILES
 from steembot.errors import HandlersError
+
+log = logging.getLogger(__name__)
 
 
 def load_bot(handlers: str) -> Bot:
@@ -36,6 +41,29 @@ def load_bot(handlers: str) -> Bot:
             'give it a function with @bot.on("comment")'
         )
     return bot
+
+
+def check_types(bot: Bot, handlers: str, chain: str, *, virtual_ops: bool) -> None:
+    """Say which types the bot waits for in vain: of the other chain, or virtual and switched off.
+
+    Raises :class:`~steembot.errors.HandlersError` where nothing would ever come.
+    """
+    known = operation_types.OF_CHAIN[chain] | {"*"}
+    foreign = [kind for kind in bot.types if kind not in known]
+    title = PROFILES[chain].title
+    if len(foreign) == len(bot.types):
+        raise HandlersError(
+            f"STEEMBOT_HANDLERS={handlers!r}: {title} has no {' or '.join(foreign)}; "
+            "set STEEMBOT_CHAIN to the chain that the bot is for"
+        )
+    for kind in foreign:
+        log.warning("the bot handles %s, which %s does not have: it never comes", kind, title)
+    silent = [kind for kind in bot.types if kind in operation_types.VIRTUAL and kind in known]
+    if silent and not virtual_ops:
+        log.warning(
+            "the bot handles %s, virtual: the broadcaster carries it with STEEMBOT_VIRTUAL_OPS=1",
+            ", ".join(silent),
+        )
 
 
 def _import(handlers: str) -> ModuleType:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import select
 import time
 
 from steembot import service, settings
 from steembot.bot.bot import Bot
-from steembot.bot.loading import load_bot
-from steembot.bot.runner import Runner, Stopped
+from steembot.bot.loading import check_types, load_bot
+from steembot.bot.runner import REPEAT_S, Runner, Stopped
 from steembot.bot.state import BotState
 from steembot.errors import SettingsError, StateError
 from steembot.feed import wire
@@ -17,9 +18,6 @@ from steembot.feed.client import Connected, Disconnected, Event, FeedClient, Ref
 from steembot.settings import Settings
 
 log = logging.getLogger(__name__)
-
-REPEAT_S = 60.0
-"""How often a trouble that lasts is said again."""
 
 TURN_S = 1.0
 """The longest wait for an event, and so how often an idle bot feeds the watchdog."""
@@ -32,7 +30,10 @@ def run() -> None:
     """
     given = settings.load()
     service.set_up_logging("bot", given.log_level)
+    # The watchdog ends a hung handler with SIGABRT; the journal then says where it hung.
+    faulthandler.enable()
     bot = load_bot(given.handlers)
+    check_types(bot, given.handlers, given.chain, virtual_ops=given.virtual_ops)
     path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")
     with (
         service.Service() as daemon,
@@ -72,7 +73,13 @@ class BotProcess:
         self._state = state
         self._client = client
         self._daemon = daemon
-        self._runner = Runner(bot, state, pause=lambda s: _pause(daemon, s), alive=daemon.alive)
+        self._runner = Runner(
+            bot,
+            state,
+            pause=lambda s: _pause(daemon, s),
+            alive=daemon.alive,
+            chain=given.chain,
+        )
         self._said: dict[str, float] = {}
 
     def serve(self) -> None:
@@ -80,6 +87,7 @@ class BotProcess:
         daemon, client = self._daemon, self._client
         words_due = 0.0
         while not daemon.stopping:
+            self._runner.redrive()
             event = client.receive(min(TURN_S, self._runner.run_timers()))
             if event is None:
                 daemon.drain()
@@ -176,4 +184,7 @@ def _reload(daemon: service.Service) -> None:
 def _words(state: BotState, *, connected: bool) -> str:
     position = state.position
     place = "no operation yet" if position is None else f"block {position.block_num:,}"
-    return f"{place}, {'connected' if connected else 'waiting for the broadcaster'}"
+    letters = state.letters.count()
+    return f"{place}, {'connected' if connected else 'waiting for the broadcaster'}" + (
+        f", {letters:,} dead letter{'s' * (letters > 1)}" if letters else ""
+    )

@@ -6,6 +6,7 @@ the pause are passed in, so that a test runs it in memory.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import traceback
@@ -13,8 +14,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from steembot.bot.bot import Bot, Handler
+from steembot.bot.bot import COMMENT, Bot, Rule
 from steembot.bot.context import Context, fields
+from steembot.bot.dead_letters import DeadLetter
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
@@ -30,6 +32,15 @@ DEATHS = 3
 BACKOFF_S = (0.5, 2.0)
 """Pauses between those tries."""
 
+ROOM_PAUSE_S = 10.0
+"""How long a bot with too many dead letters waits before it tries the next one again."""
+
+REPEAT_S = 60.0
+"""How often a trouble that lasts is said again."""
+
+DEAD_LETTER_MESSAGE_ID = "9d35f6e1a7be4f5c8d0b6a5d6f3c2e71"
+"""``MESSAGE_ID`` of the journal's entry for each new dead letter (systemd.journal-fields(7))."""
+
 
 class Stopped(Exception):  # noqa: N818 (a stop is no error)
     """The process is asked to end; what was being retried is left for the next start."""
@@ -39,7 +50,8 @@ class Runner:
     """Runs ``bot`` on messages of the feed.
 
     ``pause(seconds)`` waits between tries and raises :class:`Stopped` when the process is to end;
-    ``alive()`` is called after each operation, and feeds the watchdog.
+    ``alive()`` is called after each operation, and feeds the watchdog. ``clock`` gives monotonic
+    seconds, ``now`` seconds since 1970. ``chain`` names the blockchain.
     """
 
     def __init__(
@@ -50,13 +62,19 @@ class Runner:
         pause: Callable[[float], None],
         alive: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        chain: str = "steem",
+        dry_run: bool = False,
     ) -> None:
         self._bot = bot
         self._state = state
         self._pause = pause
         self._alive = alive
         self._clock = clock
-        self._context = Context(state.values)
+        self._now = now
+        self._context = Context(state.values, chain, posts=state.posts, now=now, dry_run=dry_run)
+        self._remembers = bot.remembers_posts
+        self._told_full = float("-inf")
         self._due = [clock() + seconds for seconds, _ in bot.timers]
 
     def announce(self, head: int, irreversible: int) -> None:
@@ -85,9 +103,11 @@ class Runner:
             older = message.operations[index + 1 :]
             position = _cursor(block, older[0]) if older else before
             cursor = _cursor(block, raw)
-            if self._state.drop_dead_letter_at(cursor):
+            if self._state.letters.has(cursor):
                 # Its handler never succeeded, so there is nothing to take back.
-                self._state.finish(position, undone=cursor)
+                operation, _ = _unpacked(raw, block, message.timestamp)
+                forgotten = operation if raw.type == COMMENT else None
+                self._state.finish(position, undone=cursor, forgotten=forgotten)
                 continue
             self._deliver(raw, block, message.timestamp, position, None, undo=True)
             if older:
@@ -100,6 +120,11 @@ class Runner:
         self.announce(message.cursor.block_num, message.irreversible)
         self._state.finish(message.cursor)
 
+    def redrive(self) -> None:
+        """Run the dead letters again that somebody asked for. To be called between two blocks."""
+        while (letter := self._state.letters.next_wanted(self._context.irreversible)) is not None:
+            self._redrive(letter)
+
     def run_timers(self) -> float:
         """Run the timers that are due; return for how many seconds none will be."""
         now = self._clock()
@@ -110,7 +135,7 @@ class Runner:
                 try:
                     timer(self._context)
                 except Exception:
-                    self._state.values.drop()
+                    self._state.drop_changes()
                     log.exception("the timer %r failed; it runs again later", timer)
                 else:
                     self._state.commit_values()
@@ -139,66 +164,161 @@ class Runner:
         cursor = _cursor(block, raw)
         attempt = f"undo {cursor}" if undo else str(cursor)
         deaths = 0 if state.is_begun(attempt) else state.begin(attempt)
-        try:
-            operation = unpack(raw, block, timestamp)
-        except msgspec.MsgspecError as error:
-            operation = msgspec.structs.replace(
-                unpack(msgspec.structs.replace(raw, value=b"{}"), block, timestamp),
-                value={"unreadable": raw.value.decode("utf-8", "replace")},
-            )
-            self._park(operation, f"the body is not a JSON object: {error}", position, undo=undo)
-            return
-        if deaths >= DEATHS:
-            words = f"its handler killed or hung the process {deaths} times"
-            self._park(operation, words, position, undo=undo)
-            return
-        handlers = self._bot.undo_handlers(raw.type) if undo else self._bot.handlers(raw.type)
-        for attempt_num in range(TRIES):
-            error_text = self._call(handlers, operation)
-            if error_text is None:
+        operation, error = _unpacked(raw, block, timestamp)
+        if error is None and deaths >= DEATHS:
+            error = f"its handler killed or hung the process {deaths} times"
+        can_run = error is None
+        forgotten = self._forgotten(operation, undo=undo)
+        while True:
+            if can_run:
+                try:
+                    error = self._try(operation, undo=undo)
+                except Stopped:
+                    state.abandon()
+                    raise
+            if error is None:
                 if undo:
-                    state.finish(position, then, undone=cursor)
+                    state.finish(position, then, undone=cursor, forgotten=forgotten)
                 else:
                     state.finish(position, then, handled=cursor)
-                self._alive()
-                return
-            if attempt_num < TRIES - 1:
+                break
+            if state.letters.has_room:
+                self._park(operation, error, position, undo=undo, forgotten=forgotten)
+                break
+            # A pause is no death, and what is redriven in it has a count of its own.
+            state.abandon()
+            self._wait_for_room(operation)
+            state.begin(attempt)
+        self._alive()
+
+    def _try(self, operation: Operation, *, undo: bool) -> str | None:
+        """Call the handlers until they succeed; return the last traceback if they never do.
+
+        Raises :class:`Stopped`.
+        """
+        age_s = self._now() - operation.timestamp.timestamp()
+        rules = [
+            rule
+            for rule in self._bot.rules(operation.type, undo=undo)
+            if not rule.is_too_old(age_s)
+        ]
+        return self._repeat(rules, operation)
+
+    def _repeat(self, rules: list[Rule], operation: Operation) -> str | None:
+        """Call these handlers until they succeed, as :meth:`_try` does."""
+        for tried in range(TRIES):
+            error = self._call(rules, operation)
+            if error is None:
+                break
+            if tried < TRIES - 1:
                 log.warning(
                     "the handler failed on %s in block %d; trying again\n%s",
                     operation.type,
                     operation.block_num,
-                    error_text,
+                    error,
                     extra=fields(operation),
                 )
-                try:
-                    self._pause(BACKOFF_S[attempt_num])
-                except Stopped:
-                    state.abandon()
-                    raise
-        self._park(operation, error_text or "", position, undo=undo)
+                self._pause(BACKOFF_S[tried])
+        return error
 
-    def _call(self, handlers: list[Handler], operation: Operation) -> str | None:
-        """Call the handlers; return the traceback if one raised."""
-        self._context.enter(operation)
+    def _call(self, rules: list[Rule], operation: Operation) -> str | None:
+        """Call the handlers whose conditions hold; return the traceback if anything raised."""
+        context = self._context
+        context.enter(operation)
         try:
-            for handler in handlers:
-                handler(operation, self._context)
+            if self._remembers and operation.type == COMMENT:
+                _ = context.is_edit  # notes the post, whatever the conditions ask
+            for rule in rules:
+                if rule.where is None or rule.where(operation, context):
+                    rule.handler(operation, context)
         except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
-            self._state.values.drop()
+            self._state.drop_changes()
             return traceback.format_exc()
         return None
 
-    def _park(self, operation: Operation, error: str, position: Cursor, *, undo: bool) -> None:
-        self._state.park(operation, error, position, undo=undo)
+    def _redrive(self, letter: DeadLetter) -> None:
+        state = self._state
+        operation = letter.to_operation()
+        deaths = state.letters.begin(letter.id)
+        if deaths >= DEATHS:
+            error: str | None = f"redriven, its handler killed or hung the process {deaths} times"
+        else:
+            # Whoever asks for it by hand wants it, however old it is: no max_age.
+            rules = self._bot.rules(operation.type, undo=letter.undo)
+            try:
+                error = self._repeat(rules, operation)
+            except Stopped:
+                state.letters.abandon(letter.id)
+                raise
+        what = f"the dead letter {letter.id}, {operation.type} of block {operation.block_num}"
+        if error is None:
+            forgotten = self._forgotten(operation, undo=letter.undo)
+            state.finish_redrive(letter, forgotten=forgotten)
+            log.info("redriven: %s", what, extra=fields(operation))
+        else:
+            state.letters.fail(letter.id, error)
+            log.error(
+                "redriven, and failed again: %s: %s",
+                what,
+                error.rstrip().rsplit("\n", 1)[-1],
+                extra=fields(operation),
+            )
+        self._alive()
+
+    def _forgotten(self, operation: Operation, *, undo: bool) -> Operation | None:
+        """Return an undone comment that will be new when it comes again; see ``posts``."""
+        told = undo and operation.type == COMMENT and self._bot.rules(COMMENT, undo=True)
+        return operation if told else None
+
+    def _wait_for_room(self, operation: Operation) -> None:
+        now = self._clock()
+        if now - self._told_full >= REPEAT_S:
+            self._told_full = now
+            log.error(
+                "%s of block %d failed, and there are %d dead letters already: the bot waits here. "
+                "Redrive or drop some: steembot dead-letters",
+                operation.type,
+                operation.block_num,
+                self._state.letters.count(),
+                extra=fields(operation),
+            )
+        self._pause(ROOM_PAUSE_S)
+        self.redrive()
+
+    def _park(
+        self,
+        operation: Operation,
+        error: str,
+        position: Cursor,
+        *,
+        undo: bool,
+        forgotten: Operation | None,
+    ) -> None:
+        if self._remembers and operation.type == COMMENT and not undo:
+            with contextlib.suppress(KeyError, TypeError, AttributeError):  # not a real comment
+                self._state.posts.note(operation)
+        self._state.park(operation, error, position, undo=undo, forgotten=forgotten)
         log.error(
             "parked %s%s of block %d as a dead letter: %s",
             "the undo of " if undo else "",
             operation.type,
             operation.block_num,
             error.rstrip().rsplit("\n", 1)[-1],
-            extra=fields(operation),
+            extra=fields(operation) | {"MESSAGE_ID": DEAD_LETTER_MESSAGE_ID},
         )
-        self._alive()
+
+
+def _unpacked(raw: RawOperation, block: BlockRef, timestamp: int) -> tuple[Operation, str | None]:
+    """Parse an operation's body; with a body that is no JSON object, say so too."""
+    try:
+        return unpack(raw, block, timestamp), None
+    except msgspec.MsgspecError as error:
+        operation = unpack(msgspec.structs.replace(raw, value=b"{}"), block, timestamp)
+        value = {"unreadable": raw.value.decode("utf-8", "replace")}
+        return (
+            msgspec.structs.replace(operation, value=value),
+            f"the body is not a JSON object: {error}",
+        )
 
 
 def _cursor(block: BlockRef, raw: RawOperation) -> Cursor:

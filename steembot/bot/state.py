@@ -8,18 +8,17 @@ the attempt is on disk, so that an operation which kills the process is known af
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
+from steembot.bot import dead_letters, posts
+from steembot.bot.dead_letters import APPLICATION_ID, SCHEMA_VERSION, DeadLetter, DeadLetters
+from steembot.bot.posts import Posts
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
-
-APPLICATION_ID = 0x53424254  # "SBBT": marks the file as ours (sqlite.org, PRAGMA application_id)
-SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
@@ -41,15 +40,6 @@ CREATE TABLE handled (
     times INTEGER NOT NULL,
     PRIMARY KEY (num, trx_in_block, virtual_op, op_in_trx)
 ) WITHOUT ROWID, STRICT;
-CREATE TABLE dead_letter (
-    id INTEGER PRIMARY KEY,
-    cursor TEXT NOT NULL,
-    undo INTEGER NOT NULL,
-    type TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    error TEXT NOT NULL,
-    parked_at INTEGER NOT NULL
-) STRICT;
 """
 
 AUDIT_BLOCKS = 28_800
@@ -57,21 +47,6 @@ AUDIT_BLOCKS = 28_800
 
 _DELETED: Any = object()
 _encode = msgspec.json.Encoder().encode
-
-
-class DeadLetter(msgspec.Struct, frozen=True):
-    """An operation set aside.
-
-    ``error`` is a traceback or a sentence, ``parked_at`` in seconds since 1970.
-    """
-
-    id: int
-    cursor: str
-    undo: bool
-    type: str
-    operation: str
-    error: str
-    parked_at: int
 
 
 class KeyValue(MutableMapping[str, Any]):
@@ -158,6 +133,8 @@ class BotState:
             self._connection.close()
             raise
         self.values = KeyValue(self._connection)
+        self.posts = Posts(self._connection)
+        self.letters = DeadLetters(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -203,63 +180,81 @@ class BotState:
         *,
         handled: Cursor | None = None,
         undone: Cursor | None = None,
+        forgotten: Operation | None = None,
     ) -> None:
         """Commit a handler's state and the position behind its operation, in one transaction.
 
         ``then`` is the attempt that follows at once: recording it here saves a transaction.
-        ``handled`` and ``undone`` go on record for :mod:`steembot.bot.audit`.
+        ``handled`` and ``undone`` go on record for :mod:`steembot.bot.audit`. ``forgotten`` is an
+        undone operation whose post, if this was its first, will be new when it comes again.
         """
         self._position = str(position)
         self._begun_here = then
         self._attempt, self._deaths = then, 1 if then else 0
         with self._transaction():
-            self.values.write()
+            self._write_changes(forgotten)
             if handled is not None:
                 self._record(handled)
             if undone is not None:
                 self._strike(undone)
+                self.letters.take_back(undone)
             self._write_progress()
-        self.values.drop()
+        self.drop_changes()
 
     def abandon(self) -> None:
         """Take the attempt back: the process ends on purpose, not because of the operation."""
-        self.values.drop()
+        self.drop_changes()
         self._deaths = max(0, self._deaths - 1)
         if self._deaths == 0:
             self._attempt = None
         self._begun_here = None
         self._save_progress()
 
-    def park(self, operation: Operation, error: str, position: Cursor, *, undo: bool) -> None:
-        """Set an operation aside as a dead letter and go on behind it."""
+    def park(
+        self,
+        operation: Operation,
+        error: str,
+        position: Cursor,
+        *,
+        undo: bool,
+        forgotten: Operation | None = None,
+    ) -> None:
+        """Set an operation aside as a dead letter and go on behind it.
+
+        Of what its handler changed nothing is left, but the post is remembered that the caller has
+        noted.
+        """
         cursor = operation.cursor
         self.values.drop()
         self._position = str(position)
         self._attempt, self._deaths, self._begun_here = None, 0, None
         with self._transaction():
-            self._connection.execute(
-                "INSERT INTO dead_letter (cursor, undo, type, operation, error, parked_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    str(cursor),
-                    int(undo),
-                    operation.type,
-                    _encode(operation).decode(),
-                    error,
-                    int(time.time()),
-                ),
-            )
+            self.letters.park(operation, error, undo=undo)
+            self._write_changes(forgotten)
             if undo:
                 self._strike(cursor)
             else:
                 self._record(cursor)
             self._write_progress()
+        self.drop_changes()
+
+    def finish_redrive(self, letter: DeadLetter, *, forgotten: Operation | None = None) -> None:
+        """Commit what came of a redriven dead letter, and remove it, in one transaction."""
+        with self._transaction():
+            self._write_changes(forgotten)
+            self.letters.succeed(letter.id)
+        self.drop_changes()
 
     def commit_values(self) -> None:
         """Commit the state alone, for work that belongs to no operation."""
         with self._transaction():
-            self.values.write()
+            self._write_changes(None)
+        self.drop_changes()
+
+    def drop_changes(self) -> None:
+        """Forget what a handler changed."""
         self.values.drop()
+        self.posts.drop()
 
     def subscribe(self, types: Sequence[str], after_block: int) -> None:
         """Put on record which types the bot is given behind a block."""
@@ -282,19 +277,7 @@ class BotState:
 
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""
-        rows = self._connection.execute(
-            "SELECT id, cursor, undo, type, operation, error, parked_at "
-            "FROM dead_letter ORDER BY id"
-        )
-        return [
-            DeadLetter(number, cursor, bool(undo), kind, operation, error, parked_at)
-            for number, cursor, undo, kind, operation, error, parked_at in rows
-        ]
-
-    def drop_dead_letter_at(self, cursor: Cursor) -> bool:
-        """Remove the dead letter of an operation that a fork undid, and say if there was one."""
-        query = "DELETE FROM dead_letter WHERE cursor = ? AND undo = 0"
-        return self._connection.execute(query, (str(cursor),)).rowcount > 0
+        return self.letters.all()
 
     # ---- the file
 
@@ -306,7 +289,8 @@ class BotState:
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if tables == 0:
                 connection.executescript(
-                    f"PRAGMA application_id = {APPLICATION_ID}; BEGIN; {_SCHEMA}"
+                    f"PRAGMA application_id = {APPLICATION_ID}; BEGIN; "
+                    f"{_SCHEMA}{posts.SCHEMA}{dead_letters.SCHEMA}"
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
                 connection.execute("INSERT INTO meta VALUES ('chain', ?)", (chain,))
@@ -366,6 +350,13 @@ class BotState:
             "WHERE num = ? AND trx_in_block = ? AND virtual_op = ? AND op_in_trx = ?",
             (cursor.block_num, *cursor.within_block),
         )
+
+    def _write_changes(self, forgotten: Operation | None) -> None:
+        self.values.write()
+        if forgotten is None:
+            self.posts.write()
+        else:
+            self.posts.forget(forgotten)
 
     def _save_progress(self) -> None:
         with self._transaction():

@@ -15,6 +15,7 @@ from steembot.errors import EXIT_CONFIG, StartError, SteembotError
 
 COMMANDS = {
     "audit": "Prove that a bot handled every operation of a range, once.",
+    "dead-letters": "Show, redrive or drop what a bot's handlers failed on.",
     "doctor": "Check what goes wrong in practice, and say how to mend it.",
     "nodes": "Measure the configured nodes from here.",
     "position": "Show where a bot stands, or put a stopped one elsewhere.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from steembot.bot.loading import load_bot
+from steembot.bot import Bot
+from steembot.bot.loading import check_types, load_bot
 from steembot.errors import HandlersError
 
 GOOD = 'from steembot.bot import Bot\nbot = Bot()\n@bot.on("vote")\ndef f(op, ctx): ...\n'
@@ -34,6 +35,7 @@ def test_a_module_beside_the_author_loads(tmp_path, monkeypatch):
         ("import no_such_module", "does not import"),
         ("def f(:", "does not import"),
         ("1/0", "does not import"),
+        ('from steembot.bot import Bot\nbot = Bot()\nbot.on("coment")', "does not import"),
         ("", "holds 0 bots"),
         ("from steembot.bot import Bot\na = Bot()\nb = Bot()", "holds 2 bots"),
         ("from steembot.bot import Bot\nbot = Bot()", "handles nothing"),
@@ -53,3 +55,31 @@ def test_a_missing_file_is_named(tmp_path):
     """A path that leads nowhere."""
     with pytest.raises(HandlersError, match="does not import"):
         load_bot(str(tmp_path / "none.py"))
+
+
+def test_a_bot_for_the_other_chain_is_refused(caplog):
+    """Where nothing would ever come that is an error; where some of it would, a warning."""
+    bot = Bot()
+    bot.on("recurrent_transfer")(print)
+    with pytest.raises(HandlersError, match="Steem has no recurrent_transfer"):
+        check_types(bot, "mine", "steem", virtual_ops=False)
+    bot.on("transfer")(print)
+    check_types(bot, "mine", "hive", virtual_ops=False)
+    assert caplog.messages == []
+    check_types(bot, "mine", "steem", virtual_ops=False)
+    assert "recurrent_transfer" in caplog.text
+
+
+def test_virtual_operations_need_the_broadcasters_setting(caplog):
+    """A bot that waits for them in vain is told why."""
+    bot = Bot()
+    bot.on("curation_reward", "*")(print)
+    bot.on("vote")(print)
+    check_types(bot, "mine", "steem", virtual_ops=False)
+    assert caplog.messages == []  # it gets everything that there is
+    bot = Bot()
+    bot.on("curation_reward")(print)
+    check_types(bot, "mine", "steem", virtual_ops=True)
+    assert caplog.messages == []
+    check_types(bot, "mine", "steem", virtual_ops=False)
+    assert "STEEMBOT_VIRTUAL_OPS=1" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -17,12 +18,13 @@ from steembot.operation import RawOperation
 def deliver(tmp_path, caplog):
     """Deliver comments, one a block; return the log's messages. Each call is a new process."""
     caplog.set_level("INFO", "steembot.bot")
+    nums = itertools.count(1)
 
     def run(*comments: dict[str, str]) -> list[str]:
         caplog.clear()
         with BotState(tmp_path / "s", chain="steem") as state:
             runner = Runner(new_posts.bot, state, pause=lambda _s: None, alive=lambda: None)
-            for num, comment in enumerate(comments, 1):
+            for comment, num in zip(comments, nums, strict=False):
                 value = {"parent_author": "", "parent_permlink": "life", "body": "x"} | comment
                 op = RawOperation("comment", 0, 0, 0, "t" * 40, json.dumps(value).encode())
                 block_id = f"{num:08x}" + "0" * 32
@@ -56,7 +58,7 @@ def test_edits_are_silent(deliver):
 def test_a_patch_of_an_older_post_is_an_edit(deliver):
     """A body that is a patch edits a post which was there before this bot."""
     assert deliver(post(body="@@ -1,9 +1,12 @@\n Hello%0A\n+!!!\n")) == []
-    assert len(deliver(post(body="@@ is how I begin a post"))) == 1
+    assert len(deliver(post(permlink="q", body="@@ is how I begin a post"))) == 1
 
 
 def test_one_permlink_of_two_authors_is_two_posts(deliver):
