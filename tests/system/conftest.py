@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.system.machine import Machine, why_not
+from tests.system.swarm import CHAINDATA, NODE, RECORDED, Steembot, blocks_of, links_of
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE = "/srv/steembot"
 """Where a machine sees the repository."""
 
-CHAINDATA = "/srv/chaindata"
-"""Where a machine sees the recorded chain, if there is one."""
 
-
-def chaindata() -> Path | None:
+def _chaindata() -> Path | None:
     """Return the folder with recorded blocks, or None."""
     named = os.environ.get("STEEMBOT_CHAINDATA", "")
     return Path(named) if named else None
@@ -35,7 +33,7 @@ def boot() -> Machine:
         pytest.fail(f"no systemd can be booted: {reason}")
     if reason:
         pytest.skip(f"no systemd can be booted: {reason}")
-    recorded = chaindata()
+    recorded = _chaindata()
     return Machine({REPOSITORY: SOURCE} | ({recorded: CHAINDATA} if recorded else {}))
 
 
@@ -57,3 +55,20 @@ def installed() -> Iterator[Machine]:
     with boot() as machine:
         make(machine, "install")
         yield machine
+
+
+@pytest.fixture(scope="session")
+def recorded(chaindata: Path) -> list[str]:
+    """Return the links of the recorded chain's new posts, in chain order."""
+    links = links_of(blocks_of(chaindata / RECORDED))
+    assert len(links) > 50
+    return links
+
+
+@pytest.fixture
+def steembot(installed: Machine) -> Iterator[Steembot]:
+    """Lend an installed steembot as new, and make it so again afterwards."""
+    yield Steembot(installed)
+    installed.systemctl("stop", "steembot.target", NODE, check=False)
+    installed.systemctl("reset-failed")
+    installed.run("sh", "-c", "rm -rf /var/lib/steembot-*")

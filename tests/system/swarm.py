@@ -1,0 +1,136 @@
+"""steembot as installed in a machine: its units, its settings, its journal."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.system.machine import UNIT_STARTED, Entry, Machine
+
+BROADCASTER = "steembot-broadcaster.service"
+BOT = "steembot-bot.service"
+SOCKET = "steembot-broadcaster.socket"
+UNITS = (SOCKET, BROADCASTER, BOT)
+RECORDED = "blocks/steem_2017_2020.chain.jsonl"
+FIRST_BLOCK = 30000000
+NODE = "test-devnode.service"
+NODE_URL = re.compile(r"http://127\.0\.0\.1:[0-9]+")
+
+CHAINDATA = "/srv/chaindata"
+"""Where a machine sees the recorded chain, if there is one."""
+
+
+def links_of(blocks: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the links of the new posts in these blocks, in chain order.
+
+    Told apart here by rules of the chain, and not by the program's own code: a post has no
+    parent author; the same permlink again, or a body that is a patch, is an edit.
+    """
+    seen: dict[str, bool] = {}
+    for block in blocks:
+        for transaction in block["transactions"]:
+            for operation in transaction["operations"]:
+                value = operation["value"]
+                if operation["type"] == "comment_operation" and not value["parent_author"]:
+                    link = f"https://steemit.com/@{value['author']}/{value['permlink']}"
+                    seen.setdefault(link, not value["body"].startswith("@@ "))
+    return [link for link, new in seen.items() if new]
+
+
+def blocks_of(path: Path) -> list[dict[str, Any]]:
+    """Return the blocks of a recorded chain."""
+    return [json.loads(line)["block"] for line in path.read_text().splitlines()]
+
+
+class Steembot:
+    """steembot in a machine, as new: no state, no settings but a node, nothing running."""
+
+    def __init__(self, machine: Machine):
+        self.machine = machine
+        self._since = time.time()
+
+    def serve(self, interval_s: float, blocks: str = f"{CHAINDATA}/{RECORDED}") -> None:
+        """Start a node that serves a recorded chain from its first block on."""
+        self.machine.run(
+            *("systemd-run", "--unit", NODE, "--collect", "--quiet"),
+            *("/usr/local/bin/steembot-devnode", "--port", "0"),
+            *("--blocks", blocks, "--interval", str(interval_s)),
+        )
+        serving = self.machine.wait_for_entry(
+            NODE, self.new(lambda e: bool(NODE_URL.search(e["MESSAGE"])))
+        )
+        self._node = NODE_URL.search(serving["MESSAGE"])[0]
+        self.settings()
+
+    def settings(self, *more: str) -> None:
+        """Write the settings file: the node, where to begin, and more."""
+        lines = [f"STEEMBOT_NODES={self._node}", f"STEEMBOT_START={FIRST_BLOCK}", *more]
+        text = "".join(f"{line}\n" for line in lines)
+        self.machine.write("/etc/steembot/steembot.env", text)
+
+    def start(self) -> None:
+        """Start it and wait until every unit is ready, which starting the target alone does not."""
+        self.machine.systemctl("start", "steembot.target", *UNITS)
+
+    def new(self, wanted: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
+        """Narrow a condition on entries to those of this test."""
+        return lambda entry: self._age(entry) > 0 and "MESSAGE" in entry and wanted(entry)
+
+    def links(self) -> list[str]:
+        """Return what `journalctl -u steembot-bot` holds of links."""
+        entries = self.machine.journal(BOT)
+        return [e["MESSAGE"] for e in entries if self.new(is_link)(e)]
+
+    def wait_for_links(self, count: int) -> None:
+        """Wait until this many links were printed in this test."""
+        seen = 0
+        for entry in self.machine.follow(BOT, timeout_s=60):
+            seen += self.new(is_link)(entry)
+            if seen >= count:
+                return
+
+    def wait_for_distinct_links(self, count: int) -> None:
+        """Wait until this many different links were printed in this test."""
+        seen: set[str] = set()
+        for entry in self.machine.follow(BOT, timeout_s=120):
+            if self.new(is_link)(entry):
+                seen.add(entry["MESSAGE"])
+            if len(seen) >= count:
+                return
+
+    def kill(self, unit: str) -> float:
+        """Kill -9 a unit's process. Return after how many seconds systemd had a new one ready."""
+        killed = self.machine.kill(unit)
+        started = self.machine.wait_for_entry(
+            unit,
+            lambda e: e.get("MESSAGE_ID") == UNIT_STARTED and monotonic_s(e) > killed,
+            timeout_s=15,
+        )
+        return monotonic_s(started) - killed
+
+    def lives(self) -> dict[str, tuple[str, ...]]:
+        """Return what changes when a unit is started again: its process, restarts, start time."""
+        names = ("MainPID", "NRestarts", "ActiveEnterTimestampMonotonic")
+        return {unit: tuple(self.machine.show(unit, *names).values()) for unit in UNITS}
+
+    def processes(self) -> list[str]:
+        """Return the processes of steembot's users."""
+        users = "steembot-broadcaster,steembot-bot"
+        found = self.machine.run("ps", "-u", users, "-o", "args=", check=False).stdout
+        return found.splitlines()
+
+    def _age(self, entry: Entry) -> float:
+        return int(entry["__REALTIME_TIMESTAMP"]) / 1e6 - self._since
+
+
+def monotonic_s(entry: Entry) -> float:
+    return int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
+
+
+def is_link(entry: Entry) -> bool:
+    # As a person would look for it, at the start of a line of the bot's or anywhere in it.
+    return entry.get("_COMM") != "systemd" and "https://steemit.com/" in entry["MESSAGE"]
