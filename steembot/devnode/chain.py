@@ -4,6 +4,7 @@ Pure: time is an argument, in seconds of any clock that does not go backwards. N
 a chain catches up with `advance(now)` whenever somebody asks it something.
 """
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +21,25 @@ SLOT_SECONDS = 3  # STEEM_BLOCK_INTERVAL: a witness has one slot of 3 s, and may
 IRREVERSIBLE_LAG = 15  # two thirds of 21 witnesses have to build on a block; on Steem 15 to 25
 KEEP_BLOCKS = 28_800  # a day
 
-_compressor = zstandard.ZstdCompressor(level=1)
-_decompress = zstandard.ZstdDecompressor().decompress
+
+class _Zstd(threading.local):
+    """A thread's own contexts: used by two at once, they give garbage or the death of both."""
+
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor(level=1).compress
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_zstd = _Zstd()
 
 
 def _compress(data: bytes) -> bytes:
     # Copied, since zstandard cuts its answer's length but keeps the memory of the worst case.
-    return bytes(memoryview(_compressor.compress(data)))
+    return bytes(memoryview(_zstd.compress(data)))
+
+
+def _decompress(data: bytes) -> bytes:
+    return _zstd.decompress(data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The chain over time: head, irreversible block, end of a recording, forks, forgetting."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -202,3 +203,16 @@ def test_any_history_leaves_a_linked_chain(events):
         assert chain.irreversible_num >= irreversible
         assert chain.block(irreversible) in (lasting, None)
         assert_linked(chain)
+
+
+def test_threads_may_read_blocks_at_once():
+    """A test reads the chain while the node's own thread serves it: neither gets garbage."""
+    chain = generated_chain(ready=10, keep=30, lag=6)
+    expected = [(block.appbase_json(), block.condenser_json()) for block in chain.newest(10)]
+
+    def read(_):
+        return [(block.appbase_json(), block.condenser_json()) for block in chain.newest(10)]
+
+    with ThreadPoolExecutor(8) as threads:
+        for got in threads.map(read, range(400)):
+            assert got == expected
