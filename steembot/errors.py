@@ -91,9 +91,7 @@ class NodeStatusError(NodeError):
     ``retry_after_s`` is how long it wants no request (429 and 503), 0 otherwise.
     """
 
-    def __init__(
-        self, node: str, status: int, reason: str, *, retry_after_s: float = 0.0
-    ) -> None:
+    def __init__(self, node: str, status: int, reason: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(node, f"HTTP {status} {reason}".rstrip())
         self.status = status
         self.retry_after_s = retry_after_s
