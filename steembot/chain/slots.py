@@ -40,6 +40,12 @@ class SlotClock:
         """How many questions in a row found nothing new."""
         return self._misses
 
+    def arrived(self, now: float) -> None:
+        """Come to the head from behind: nobody knows when its block came, so ask soon."""
+        self._last_found = None
+        self._misses = 2
+        self._next = now + max(_LEAST_WAIT_S, self._interval_s * _RETRY[1])
+
     def found(self, now: float, blocks: int) -> None:
         """Learn from a question that found ``blocks`` new blocks (1 or more)."""
         if self._last_found is not None:

@@ -546,10 +546,10 @@ class ChainStream:
                 self._failed(url, NodeDisagreesError(url, str(error)), now)
             return
         new = follower.next_num - known
-        if new > 0 and follower.behind <= 1:
-            self._slots.found(now, new)
-        elif job.poll:
-            self._slots.found(now, 1)
+        if job.poll:
+            self._slots.found(now, max(1, new))
+        elif follower.behind <= 1:
+            self._slots.arrived(now)
 
     def _close(self, job: Job, now: float) -> None:
         """Be done with a job; who is still asked for it was too slow, if asked before."""

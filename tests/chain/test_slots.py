@@ -67,3 +67,15 @@ def test_an_absent_chain_is_asked_ever_more_seldom():
         now = clock.next_question
     assert pauses == pytest.approx(sorted(pauses))
     assert pauses[-1] == pytest.approx(0.75)
+
+
+def test_after_catching_up_it_asks_soon():
+    """Whoever comes to the head from behind does not know the slot's phase, and asks for it."""
+    clock = SlotClock()
+    clock.arrived(100.0)
+    assert clock.next_question < 100.3
+    questions = [clock.next_question]
+    while questions[-1] < 103.0:
+        clock.missed(questions[-1])
+        questions.append(clock.next_question)
+    assert len(questions) <= 7
