@@ -79,7 +79,7 @@ def main() -> None:
         rows = [line.split() for line in out.read_text().splitlines()][3:]
     delays = sorted(float(seconds) for _, seconds in rows)
     numbers = [int(num) for num, _ in rows]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "blocks are missing"
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), numbers
     requests = int(re.search(r"after (\d+) requests", said)[1])  # type: ignore[index]
 
     def percentile(share: float) -> float:

@@ -31,6 +31,9 @@ LAG_S = 3.0
 OUTRUN = 3
 """Times in a row that a node may be overtaken by one that was asked later."""
 
+SLOW_S = 1.0
+"""A node whose last small answer took longer stands back behind those that are faster."""
+
 LEAST_PATIENCE_S = 0.15
 FIRST_PATIENCE_S = 1.0
 MOST_PATIENCE_S = 5.0
@@ -41,11 +44,13 @@ class Latency:
     """How long answers take: mean and deviation, as TCP measures round trips (RFC 6298)."""
 
     def __init__(self) -> None:
+        self.last_s = 0.0
         self._mean_s: float | None = None
         self._deviation_s = 0.0
 
     def seen(self, seconds: float) -> None:
         """Learn from an answer that took so long."""
+        self.last_s = seconds
         if self._mean_s is None:
             self._mean_s, self._deviation_s = seconds, seconds / 2
             return
@@ -85,7 +90,7 @@ class Pool:
     # ---- whom to ask
 
     def ranked(self, now: float, least_head: int = 0) -> list[str]:
-        """Return the nodes that may be asked, best first: the well in order, then the others.
+        """Return the nodes that may be asked, best first: the well, the slow, the others.
 
         ``least_head`` leaves out nodes that never announced that block.
         """
@@ -94,9 +99,9 @@ class Pool:
             for url, health in self._nodes.items()
             if health.rests_until <= now and health.head >= least_head
         ]
-        return [url for url, health in awake if not health.ill] + [
-            url for url, health in awake if health.ill
-        ]
+        # Stable, so that the user's order decides among equals.
+        awake.sort(key=lambda each: (each[1].ill, each[1].small.last_s > SLOW_S))
+        return [url for url, _ in awake]
 
     def pick(self, now: float) -> str | None:
         """Return the node to ask, or ``None`` while all of them rest."""

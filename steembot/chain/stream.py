@@ -150,8 +150,8 @@ class ChainStream:
         self._first_head: float | None = None
         self._short = False
         self._hold_until = float("-inf")
-        self._split_at = 0
-        self._split_since = 0.0
+        self._split_words = ""
+        self._split_since: float | None = None  # no block came since
         self._had: deque[tuple[float, int]] = deque()
         self._said: dict[str, float] = {}
         self._trouble = ""
@@ -173,7 +173,7 @@ class ChainStream:
             head=follower.head if follower else 0,
             behind=follower.behind if follower else 0,
             speed=self._speed(),
-            trouble=self._trouble,
+            trouble=self._split_words or self._trouble,
             attempted=self._attempted,
         )
 
@@ -480,6 +480,7 @@ class ChainStream:
                 self._blame(job, index, verdict.block, verdict.against, now)
             elif verdict.split:
                 self._split(job, index, now)
+                break  # the others are of the same kind
         if job.poll and not agreed:
             job.found.clear()  # they may agree when asked again
             return
@@ -515,15 +516,15 @@ class ChainStream:
             return
         if self._quorum == 1:
             return
-        if self._split_at != num:
-            self._split_at, self._split_since = num, now
+        if self._split_since is None:
+            self._split_since = now
         if now - self._split_since >= PATIENCE_S:
             # Before that it is what forks of one block look like.
             words = ", ".join(f"{block.id} at {url}" for url, block in theirs.items())
-            self._trouble = (
+            self._split_words = (
                 f"no {self._quorum} nodes agree on block {num}: {words}; waiting until they do"
             )
-            self._say("split", self._trouble, now)
+            self._say("split", self._split_words, now)
 
     def _fastest(self, job: Job, block: Block | None) -> str | None:
         for url, blocks in job.found.items():
@@ -601,6 +602,7 @@ class ChainStream:
                     change.appended[0].id,
                 )
             self._apply(change, follower.irreversible)
+            self._split_words, self._split_since = "", None
             if follower.tip is not None:
                 self._pool.had(follower.tip.num, now)
                 self._had.append((now, follower.tip.num))
