@@ -29,6 +29,10 @@ wrong, what is allowed, what to do.
 
 from __future__ import annotations
 
+import re
+
+_SECRET = re.compile(r"KEY|WIF|SECRET|TOKEN|PASS", re.IGNORECASE)
+
 EXIT_CONFIG = 78
 """Exit status of a process that cannot start as it is set up (``EX_CONFIG``, sysexits.h)."""
 
@@ -54,7 +58,9 @@ class SettingsError(StartError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        return f"{self.name}={self.value!r}: {self.allowed}"
+        # A key that somebody put into the wrong variable must not end up in a journal.
+        value = "(not shown)" if _SECRET.search(self.name) else repr(self.value)
+        return f"{self.name}={value}: {self.allowed}"
 
 
 class HandlersError(StartError):

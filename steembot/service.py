@@ -123,8 +123,10 @@ def _one_line(words: str) -> str:
     return " ".join(words.split())
 
 
-def inherited_socket(name: str) -> int | None:
+def inherited_socket(name: str, path: Path | None = None) -> int | None:
     """Return the listening AF_UNIX descriptor that systemd passed on under that name.
+
+    With ``path`` it must listen there: clients look for it where the setting says.
 
     ``None`` without systemd. Under systemd a missing or wrong descriptor is a
     :class:`SocketError`: binding the path ourselves would steal it from systemd in silence.
@@ -150,6 +152,12 @@ def inherited_socket(name: str) -> int | None:
         raise SocketError(
             f"the descriptor {fd} named {name!r} is no listening AF_UNIX stream socket; "
             f"steembot-{name}.socket must have ListenStream= with a path"
+        )
+    if path is not None and not daemon.is_socket_unix(fd, socket.SOCK_STREAM, 1, str(path)):
+        raise SocketError(
+            f"STEEMBOT_SOCKET={str(path)!r}, and systemd's socket named {name!r} is elsewhere, so "
+            "no client would find it; set ListenStream= of "
+            f"steembot-{name}.socket to the same path"
         )
     os.set_blocking(fd, False)
     return fd

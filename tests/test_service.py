@@ -265,9 +265,11 @@ def test_without_a_watchdog_there_is_no_interval():
 
 TAKE_SOCKET = """
     import os, socket, sys
+    from pathlib import Path
     from steembot import service
     def take():
-        fd = service.inherited_socket("broadcaster")
+        wanted = globals().get("wanted")
+        fd = service.inherited_socket("broadcaster", wanted and Path(wanted))
         print(fd, fd is not None and os.get_blocking(fd))
     kept = []
     def pass_on(*pairs):
@@ -349,6 +351,16 @@ def test_a_descriptor_of_the_wrong_kind_is_refused(tmp_path, wrong):
     """Only a listening AF_UNIX stream socket is handed to libzmq, which aborts on others."""
     result = take_socket(f"pass_on(('broadcaster', {wrong}))", tmp_path)
     assert_refused(result, "no listening AF_UNIX stream socket", "ListenStream=")
+
+
+def test_a_socket_at_another_path_than_the_setting_is_refused(tmp_path):
+    """Clients look where the setting says; a feed elsewhere would be found by nobody."""
+    there = "pass_on(('broadcaster', listener(path))); "
+    result = take_socket(there + "wanted = path", tmp_path)
+    assert (result.returncode, result.stdout) == (0, "3 False\n")
+    (tmp_path / "second").mkdir()
+    result = take_socket(there + "wanted = path + '.other'", tmp_path / "second")
+    assert_refused(result, "STEEMBOT_SOCKET=", ".other", "ListenStream=")
 
 
 def test_a_descriptor_that_is_closed_is_refused(tmp_path):

@@ -166,7 +166,7 @@ def test_of_several_nodes_the_wrong_one_is_named(read):
         ("STEEMBOT_STATEDIR", "STEEMBOT_STATE_DIR"),
         ("STEEMBOT_chain", "STEEMBOT_CHAIN"),
         ("STEEMBOT_", None),
-        ("STEEMBOT_POSTING_KEY", None),
+        ("STEEMBOT_VOLUME", None),
     ],
 )
 @pytest.mark.parametrize("value", ["x", ""])
@@ -320,3 +320,12 @@ def test_any_values_are_settings_or_a_settings_error(variables):
         return
     assert refused.name in variables
     assert "\n" not in str(refused)
+
+
+@pytest.mark.parametrize("name", ["STEEMBOT_POSTING_KEY", "STEEMBOT_WIF", "STEEMBOT_TOKEN"])
+def test_a_key_in_the_wrong_place_is_not_shown(name, tmp_path):
+    """What looks like a secret by its name does not reach the journal."""
+    with pytest.raises(SettingsError) as caught:
+        load({name: "5JsecretSecret"}, tmp_path)
+    assert name in str(caught.value)
+    assert "5J" not in str(caught.value)

@@ -15,6 +15,7 @@ from steembot.bot.state import BotState
 from steembot.errors import SettingsError, StateError
 from steembot.feed import wire
 from steembot.feed.client import Connected, Disconnected, Event, FeedClient, Refused
+from steembot.feed.wire import ErrorCode
 from steembot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,7 @@ class BotProcess:
                 self._said["waiting"] = time.monotonic()
                 log.warning("disconnected from the broadcaster: %s", event.reason)
             case Refused():
-                self._say(f"refused {event.code}", f"the broadcaster refused: {event.text}")
+                self._say(f"refused {event.code}", _refusal(event, self._given))
 
     def _connect(self, subscribed: wire.Subscribed) -> None:
         given, state = self._given, self._state
@@ -148,6 +149,17 @@ class BotProcess:
         if now - self._said.get(what, float("-inf")) >= REPEAT_S:
             self._said[what] = now
             log.warning("%s", words)
+
+
+def _refusal(refused: Refused, given: Settings) -> str:
+    words = f"the broadcaster refused: {refused.text}"
+    if refused.code in (ErrorCode.UNKNOWN_BLOCK, ErrorCode.TOO_OLD):
+        # What was removed from under the bot cannot be undone any more: a person has to decide.
+        words += (
+            "; to go on elsewhere, stop this bot and name a block of the chain: "
+            f"steembot position --bot {given.bot_name} --set BLOCK"
+        )
+    return words
 
 
 def _after(state: BotState, given: Settings) -> str:

@@ -86,6 +86,9 @@ class Runner:
         """Deliver a block's operations, in chain order."""
         self.announce(message.num, message.irreversible)
         block = BlockRef(message.num, message.id)
+        if message.num <= self._state.born:
+            self._state.finish(Cursor.end_of(block.num, block.id))
+            return
         operations = message.operations
         for index, raw in enumerate(operations):
             position = _cursor(block, raw)
@@ -99,6 +102,9 @@ class Runner:
         """Deliver the undo of a block's operations, newest first."""
         block = BlockRef(message.num, message.id)
         before = Cursor.end_of(message.num - 1, message.previous)
+        if message.num <= self._state.born:
+            self._state.finish(before)
+            return
         for index, raw in enumerate(message.operations):
             older = message.operations[index + 1 :]
             position = _cursor(block, older[0]) if older else before

@@ -126,6 +126,7 @@ class BotState:
         self._attempt: str | None = None
         self._deaths = 0
         self._begun_here: str | None = None
+        self._born = 0
         self._recorded_block: int | None = None
         try:
             self._open(chain)
@@ -257,7 +258,10 @@ class BotState:
         self.posts.drop()
 
     def subscribe(self, types: Sequence[str], after_block: int) -> None:
-        """Put on record which types the bot is given behind a block."""
+        """Put on record which types the bot is given behind a block.
+
+        The first record says where the bot's life began: see :attr:`born`.
+        """
         wanted = " ".join(types)
         query = "SELECT types FROM subscription ORDER BY after_block DESC LIMIT 1"
         row = self._connection.execute(query).fetchone()
@@ -265,6 +269,20 @@ class BotState:
             self._connection.execute(
                 "INSERT OR REPLACE INTO subscription VALUES (?, ?)", (after_block, wanted)
             )
+            self._born = self._read_born()
+
+    @property
+    def born(self) -> int:
+        """The block behind which the bot's life began; nothing up to it concerns the bot.
+
+        A fork may replace blocks from before that. The feed can't know that they mean nothing to
+        this bot: it asked for what follows a place, and is told that the place is gone.
+        """
+        return self._born
+
+    def _read_born(self) -> int:
+        (born,) = self._connection.execute("SELECT min(after_block) FROM subscription").fetchone()
+        return 0 if born is None else int(born)
 
     def move(self, after: Cursor | int) -> None:
         """Put the bot behind another operation or block, as its administrator says.
@@ -273,7 +291,17 @@ class BotState:
         """
         self._attempt, self._deaths, self._begun_here = None, 0, None
         self._position = str(after)
-        self._save_progress()
+        num = after if isinstance(after, int) else after.block_num - (not after.is_end)
+        with self._transaction():
+            # Moved back before its beginning, it is to be given what lies between.
+            self._connection.execute(
+                "UPDATE subscription SET after_block = ? "
+                "WHERE after_block = (SELECT min(after_block) FROM subscription) "
+                "AND after_block > ?",
+                (num, num),
+            )
+            self._write_progress()
+        self._born = self._read_born()
 
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""
@@ -325,6 +353,7 @@ class BotState:
             )
         row = self._connection.execute("SELECT position, attempt, deaths FROM progress").fetchone()
         self._position, self._attempt, self._deaths = row
+        self._born = self._read_born()
 
     def _record(self, cursor: Cursor) -> None:
         execute = self._connection.execute

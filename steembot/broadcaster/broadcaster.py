@@ -43,7 +43,7 @@ class Broadcaster:
         """Serve until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
         given = settings.load()
         service.set_up_logging("broadcaster", given.log_level)
-        listener = service.inherited_socket("broadcaster")
+        listener = service.inherited_socket("broadcaster", given.socket)
         path = service.state_file(given.state_dir, LOG_FILE)
         nodes = [
             Node(

@@ -230,6 +230,8 @@ class Follower:
                     if ours is not None
                     else f", and our log holds nothing below block {branch[0].num}"
                 )
+                + "; if that node is right, stop the broadcaster and move its block log away: a "
+                "new one is begun"
             )
         self._removed.append(BlockRef(below, ours))
         return None

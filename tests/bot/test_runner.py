@@ -272,3 +272,37 @@ def test_killed_anywhere_nothing_is_skipped_and_nothing_counts_twice(
             break
     assert handled == [f"{num}/{i}" for num in range(1, length + 1) for i in range(3)]
     assert len(seen) <= 3 * length + kills
+
+
+def test_a_fork_below_the_bots_beginning_does_not_concern_it(run):
+    """What was before its first block is neither undone nor delivered, over restarts too."""
+    told: list[tuple[str, str]] = []
+    bot = Bot()
+    bot.on("*")(lambda op, _ctx: told.append(("do", op.value["n"])))
+    bot.undo("*")(lambda op, _ctx: told.append(("undo", op.value["n"])))
+    chain = make_chain(8, 4, types=("vote",))
+    _, state = run(bot)
+    state.finish(Cursor.end_of(9, chain[1].id))
+    state.subscribe(["*"], 9)
+    runner, _ = run(bot)
+    runner.on_block(message(chain[2]))
+    runner, state = run(bot)
+    for block in reversed(chain[:3]):
+        runner.on_undo(undo(block))
+    assert state.position == Cursor.end_of(7, chain[0].previous)
+    for block in make_chain(8, 3, previous=chain[0].previous, salt="new", types=("vote",)):
+        runner.on_block(message(block))
+    assert told == [("do", "10/0"), ("undo", "10/0"), ("do", "10/0")]
+
+
+def test_a_bot_moved_back_before_its_beginning_is_given_what_lies_between(run):
+    """An administrator who puts a bot further back wants those operations."""
+    seen: list[str] = []
+    _, state = run(counting_bot(seen))
+    chain = make_chain(8, 2, types=("vote",))
+    state.subscribe(["*"], 9)
+    state.move(7)
+    runner, _ = run(counting_bot(seen))
+    for block in chain:
+        runner.on_block(message(block))
+    assert seen == ["8/0", "9/0"]
