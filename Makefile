@@ -23,6 +23,7 @@ SYSTEMD_LIB := $(if $(filter /usr,$(PREFIX)),/usr,/usr/local)/lib
 VENV_DIR := $(PREFIX)/lib/steembot
 SETTINGS := /etc/steembot/steembot.env
 EXAMPLE := $(PREFIX)/share/steembot/steembot.env
+BOTS := /etc/steembot/bots
 
 .PHONY: help
 help: ## Show this list
@@ -121,12 +122,13 @@ ifeq ($(DESTDIR),)
 	@systemd-tmpfiles --create $(SYSTEMD_LIB)/tmpfiles.d/steembot.conf
 	$(if $(CATALOGS),@journalctl --update-catalog)
 endif
-	@install -d -m 755 '$(DESTDIR)$(dir $(SETTINGS))'
+	@install -d -m 755 '$(DESTDIR)$(dir $(SETTINGS))' '$(DESTDIR)$(BOTS)'
 	@# A settings file that nobody has edited is the last installation's example.
 	@if [[ ! -e '$(DESTDIR)$(SETTINGS)' ]] || cmp -s '$(DESTDIR)'{'$(SETTINGS)','$(EXAMPLE)'}; then \
 		install -m 640 $(if $(DESTDIR),,-g steembot) deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
 	fi
 	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
+	@install -m 644 deploy/systemd/bot.env '$(DESTDIR)$(dir $(EXAMPLE))'
 ifeq ($(DESTDIR),)
 	@if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 	@echo 'Installed. Settings: $(SETTINGS)'
@@ -143,6 +145,8 @@ ifeq ($(DESTDIR),)
 	@[[ $$EUID == 0 ]] || { echo 'make uninstall needs root: sudo make uninstall' >&2; exit 1; }
 	@if [[ -d /run/systemd/system && -e $(SYSTEMD_LIB)/systemd/system/steembot.target ]]; then \
 		systemctl --quiet disable --now steembot.target; \
+		systemctl --quiet disable steembot-bot@.service; \
+		systemctl --quiet stop 'steembot-bot@*.service'; \
 	fi
 	@rm -rf /run/steembot
 endif
