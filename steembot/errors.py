@@ -21,6 +21,7 @@
     ├── WireError                 bytes on the feed that are no message of ours
     ├── FeedError                 the broadcaster refused what a client asked for
     ├── StateError                a state file belongs to something else or is damaged
+    ├── RecordingError            a file with recorded blocks cannot be read
     └── DiskError                 a state file cannot be written now: no room, or the disk fails
 
 An error carries its data in attributes and its words in ``str()``: which thing, what was
@@ -161,3 +162,16 @@ class DiskError(SteembotError):
 
 class StateError(SteembotError):
     """A state file belongs to something else, is newer than this program, or is damaged."""
+
+
+class RecordingError(SteembotError):
+    """A file with recorded blocks cannot be used. ``line`` is its number, from 1."""
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        super().__init__(path, line, reason)
+        self.path = path
+        self.line = line
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.reason}"

@@ -241,6 +241,19 @@ class Node:
             ]
         return Fetched(blocks, size_bytes, seconds)
 
+    def raw_blocks(self, nums: Sequence[int]) -> list[bytes | None]:
+        """Fetch blocks as :meth:`blocks` does, and return each as the node wrote it, in JSON."""
+        results, _, _ = self._ask([("condenser_api.get_block", f"{num}") for num in nums])
+        raw: list[bytes | None] = []
+        for num, result in zip(nums, results, strict=True):
+            given = self._decode(_decode_block, result)
+            if given is None:
+                raw.append(None)
+            else:
+                self._block(num, given)  # raises for what is not the block asked for
+                raw.append(msgspec.json.format(bytes(result), indent=-1))
+        return raw
+
     def poll(self, num: int) -> tuple[Head, Block | None]:
         """Ask for the head and, in the same request, for one block that may not be there yet."""
         (properties, *results), _, _ = self._ask([_PROPERTIES, *self._block_calls(num)])

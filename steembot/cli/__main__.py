@@ -19,6 +19,8 @@ COMMANDS = {
     "doctor": "Check what goes wrong in practice, and say how to mend it.",
     "nodes": "Measure the configured nodes from here.",
     "position": "Show where a bot stands, or put a stopped one elsewhere.",
+    "record": "Write past blocks into a file.",
+    "replay": "Run a bot over past blocks, in a dry run.",
     "status": "Show how the broadcaster and its clients are.",
     "tail": "Follow operations as they come.",
 }

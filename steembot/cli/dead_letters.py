@@ -12,10 +12,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from steembot import settings
 from steembot.bot import dead_letters
 from steembot.bot.dead_letters import DeadLetter, DeadLetters
-from steembot.cli.bot_files import find_state
+from steembot.cli import installation
 from steembot.errors import StateError
 
 POLL_S = 0.1
@@ -159,7 +158,7 @@ def _wait(letters: DeadLetters, asked: dict[int, int], wait_s: float) -> Sequenc
 
 
 def _path(name: str | None) -> Path:
-    return find_state(settings.load(), name)
+    return installation.find().bot_state(name)
 
 
 def _what(letter: DeadLetter) -> str:

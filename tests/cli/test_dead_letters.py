@@ -124,5 +124,5 @@ def test_wrong_use(failing, arguments):
 
 def test_a_bot_that_is_not_there_is_named(state_dir):
     """With the folders that were looked at."""
-    with pytest.raises(Exception, match=f"'mine'.*{state_dir}"):
+    with pytest.raises(Exception, match=f"no bot's state at {state_dir}"):
         ask("list")

@@ -1,0 +1,38 @@
+"""``steembot record``: past blocks into a file, for replaying and for the devnode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from steembot.cli import installation, past_blocks
+
+
+@click.command("record")
+@click.option("--from", "first", metavar="BLOCK", type=click.IntRange(1), required=True)
+@click.option("--to", "last", metavar="BLOCK", type=click.IntRange(1), required=True)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def command(first: int, last: int, file: Path) -> None:
+    """Write past blocks into FILE, a block a line, as the configured nodes answer them.
+
+    FILE is what steembot replay --file reads and steembot-devnode --blocks serves. It is there
+    when all blocks are; one that exists is replaced.
+    """
+    if last < first:
+        raise click.BadParameter(f"--to {last} is below --from {first}")
+    given = installation.find().settings
+    part = file.with_name(f"{file.name}.part")
+    size = 0
+    try:
+        with part.open("wb") as lines, Progress(console=Console(stderr=True)) as progress:
+            task = progress.add_task("recording blocks", total=last - first + 1)
+            for block in past_blocks.raw_blocks(given, first, last):
+                size += lines.write(block + b"\n")
+                progress.advance(task)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    click.echo(f"blocks {first} to {last} in {file}, {size:,} bytes")
