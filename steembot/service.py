@@ -1,7 +1,8 @@
 """A daemon's skeleton: signals, readiness, watchdog, inherited sockets, logging, exit status.
 
-The only module that imports systemd. Without systemd (a terminal, a test) everything here still
-works: notifications go nowhere, no socket is inherited, the log is text on standard error.
+The only module that imports systemd; entries of the journal are :mod:`steembot.journal`'s. Without
+systemd (a terminal, a test) everything here still works: notifications go nowhere, no socket is
+inherited, the log is text on standard error.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from systemd import daemon, journal
+from systemd import daemon
 
+from steembot import events
 from steembot.errors import EXIT_CONFIG, SocketError, StartError, SteembotError
+from steembot.journal import JournalHandler
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +37,14 @@ class Service:
 
     ``stopping`` turns true at SIGTERM and SIGINT, ``reload_wanted`` at SIGHUP. ``fileno()``
     becomes readable at each signal, so that a poll loop ends its wait at once.
+
+    When the journal stops reading, nobody waits, and lines that are too many are dropped
+    (:mod:`steembot.journal`). With ``log_interrupt`` none is: whoever logs waits, with the watchdog
+    fed and ``STATUS=`` saying why, and is interrupted by that exception when the process is to end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, log_interrupt: type[BaseException] | None = None) -> None:
+        self._log_interrupt = log_interrupt
         self.stopping = False
         self.reload_wanted = False
         self._status = ""
@@ -57,6 +65,7 @@ class Service:
             (signal.SIGHUP, self._reload),
         ):
             self._handlers_before[number] = signal.signal(number, handler)
+        self._let_log_wait(self._wait_for_journal if self._log_interrupt else None)
         return self
 
     def __exit__(
@@ -65,6 +74,7 @@ class Service:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._let_log_wait(None)
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._handlers_before.items():
             signal.signal(number, handler)
@@ -110,6 +120,18 @@ class Service:
     def bye(self) -> None:
         """Say that the process is about to end."""
         daemon.notify("STOPPING=1\nSTATUS=stopping")
+
+    @staticmethod
+    def _let_log_wait(patience: Callable[[], None] | None) -> None:
+        handler = journal_handler()
+        if handler is not None:
+            handler.patience = patience
+
+    def _wait_for_journal(self) -> None:
+        if self.stopping and self._log_interrupt is not None:
+            raise self._log_interrupt
+        self.status("waiting for the journal, which takes no lines")
+        self.alive()
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.stopping = True
@@ -168,21 +190,35 @@ def _under_systemd() -> bool:
     return "NOTIFY_SOCKET" in os.environ
 
 
-def set_up_logging(process: str, level: str) -> None:
-    """Log to the journal when standard error leads there, else as text to standard error."""
+def set_up_logging(process: str, level: str, **fields: str) -> None:
+    """Log to the journal when standard error leads there, else as text to standard error.
+
+    ``fields`` are in every entry from now on, besides ``STEEMBOT_PROCESS``.
+    """
     root = logging.getLogger()
-    root.handlers.clear()
     root.setLevel(_LEVELS[level.upper()])
-    handler: logging.Handler
-    if _stderr_is_journal():
-        handler = journal.JournalHandler(SYSLOG_IDENTIFIER=f"steembot-{process}")
-    else:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_TerminalFormatter(process))
-    root.addHandler(handler)
+    if journal_handler() is None:  # the one that there is may still have lines to write
+        root.handlers.clear()
+        handler: logging.Handler
+        if _stderr_is_journal():
+            handler = JournalHandler(process)
+        else:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(_TerminalFormatter(process))
+        root.addHandler(handler)
+    if (to_journal := journal_handler()) is not None:
+        to_journal.fields.update(fields)
     # What beem's HTTP library says about every connection is of no use to an administrator.
     logging.getLogger("urllib3").setLevel(max(root.level, logging.ERROR))
     logging.getLogger("beemapi").setLevel(max(root.level, logging.ERROR))
+
+
+def journal_handler() -> JournalHandler | None:
+    """Return what writes this process's log to the journal, or ``None`` in a terminal."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, JournalHandler):
+            return handler
+    return None
 
 
 def _stderr_is_journal() -> bool:
@@ -217,14 +253,21 @@ def run(process: str, body: Callable[[], None]) -> int:
         body()
     except StartError as error:
         cause = error.__cause__
-        log.critical("%s", error, exc_info=cause if _wants_traceback(error) else None)
+        log.critical(
+            "%s",
+            error,
+            exc_info=cause if _wants_traceback(error) else None,
+            extra=events.START_REFUSED(),
+        )
         return EXIT_CONFIG
     except SteembotError as error:
-        log.critical("%s", error)
+        log.critical("%s", error, extra=events.FAILED())
         return 1
     except Exception:
         log.critical(
-            "an error nobody expected; the process ends and is started anew", exc_info=True
+            "an error nobody expected; the process ends and is started anew",
+            exc_info=True,
+            extra=events.CRASHED(),
         )
         return 1
     return 0
@@ -262,11 +305,6 @@ def check_version_flag(process: str, arguments: list[str], summary: str) -> None
         f"steembot-{process}: unknown argument {arguments[0]!r}; it takes none but --help and "
         "--version: its settings are environment variables"
     )
-
-
-def log_fields(**fields: Any) -> dict[str, Any]:
-    """Fields of a journal entry, for ``extra=``; journald wants their names in upper case."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def state_file(directory: Path, name: str) -> Path:

@@ -16,14 +16,16 @@ PACKAGE = Path(steembot.__file__).parent
 
 BELOW = {
     "errors": set(),
+    "events": set(),
     "operation": set(),
+    "journal": {"events"},
     "settings": {"errors", "chain.profiles"},
-    "service": {"errors"},
-    "feed": {"errors", "operation"},
-    "chain": {"errors", "operation"},
+    "service": {"errors", "events", "journal"},
+    "feed": {"errors", "events", "operation"},
+    "chain": {"errors", "events", "operation"},
     # Processes: none imports another's package.
-    "broadcaster": {"errors", "operation", "settings", "service", "feed", "chain"},
-    "bot": {"errors", "operation", "settings", "service", "feed", "chain.profiles"},
+    "broadcaster": {"errors", "events", "operation", "settings", "service", "feed", "chain"},
+    "bot": {"errors", "events", "operation", "settings", "service", "feed", "chain.profiles"},
     "devnode": set(),
     # On top: the command for people looks into what processes keep, and a bot author's tests
     # run the bot.
@@ -50,6 +52,7 @@ OWNERS = {
 PURE = (
     "operation.py",
     "errors.py",
+    "events.py",
     "feed/wire.py",
     "feed/session.py",
     "chain/follower.py",

@@ -550,11 +550,6 @@ def test_the_log_goes_to_the_journal_where_standard_error_does(stream, handler):
     assert (result.returncode, result.stdout) == (0, f"{handler}\n")
 
 
-def test_journal_fields_leave_out_what_is_not_known():
-    """A field without a value is no field."""
-    assert service.log_fields(STEEM_BLOCK=5, STEEM_AUTHOR=None) == {"STEEM_BLOCK": 5}
-
-
 # ---- odds and ends
 
 

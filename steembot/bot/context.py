@@ -14,6 +14,17 @@ from steembot.operation import Operation
 log = logging.getLogger("steembot.bot")
 
 
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """Adds the operation's fields to those that a log call gives itself."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Join both; the call's own win."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
 class Context:
     """A handler's surroundings.
 
@@ -38,7 +49,7 @@ class Context:
         self.dry_run = dry_run
         self.head = 0
         self.irreversible = 0
-        self.log: logging.LoggerAdapter[logging.Logger] = logging.LoggerAdapter(log, {})
+        self.log: logging.LoggerAdapter[logging.Logger] = _Log(log, {})
         self._posts = posts
         self._now = now
         self._operation: Operation | None = None
@@ -68,7 +79,7 @@ class Context:
         """Turn to an operation: the runner's part."""
         self._operation = operation
         self._edit = None
-        self.log = logging.LoggerAdapter(log, {} if operation is None else fields(operation))
+        self.log = _Log(log, {} if operation is None else fields(operation))
 
 
 def fields(operation: Operation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from steembot import events
 from steembot.bot import operation_types
 from steembot.bot.bot import Bot
 from steembot.chain.profiles import PROFILES
@@ -57,12 +58,18 @@ def check_types(bot: Bot, handlers: str, chain: str, *, virtual_ops: bool) -> No
             "set STEEMBOT_CHAIN to the chain that the bot is for"
         )
     for kind in foreign:
-        log.warning("the bot handles %s, which %s does not have: it never comes", kind, title)
+        log.warning(
+            "the bot handles %s, which %s does not have: it never comes",
+            kind,
+            title,
+            extra=events.TYPE_UNKNOWN(STEEM_TYPE=kind),
+        )
     silent = [kind for kind in bot.types if kind in operation_types.VIRTUAL and kind in known]
     if silent and not virtual_ops:
         log.warning(
             "the bot handles %s, virtual: the broadcaster carries it with STEEMBOT_VIRTUAL_OPS=1",
             ", ".join(silent),
+            extra=events.TYPE_SWITCHED_OFF(),
         )
 
 

@@ -7,7 +7,7 @@ import logging
 import select
 import time
 
-from steembot import service, settings
+from steembot import events, service, settings
 from steembot.bot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
 from steembot.bot.runner import REPEAT_S, Runner, Stopped
@@ -30,14 +30,14 @@ def run() -> None:
     Raises :class:`~steembot.errors.SteembotError`.
     """
     given = settings.load()
-    service.set_up_logging("bot", given.log_level)
+    service.set_up_logging("bot", given.log_level, STEEMBOT_BOT=given.bot_name)
     # The watchdog ends a hung handler with SIGABRT; the journal then says where it hung.
     faulthandler.enable()
     bot = load_bot(given.handlers)
     check_types(bot, given.handlers, given.chain, virtual_ops=given.virtual_ops)
     path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")
     with (
-        service.Service() as daemon,
+        service.Service(log_interrupt=Stopped) as daemon,
         BotState(path, chain=given.chain) as state,
         FeedClient(
             given.socket,
@@ -55,7 +55,7 @@ def run() -> None:
             pass
         finally:
             daemon.bye()
-    log.info("stopped")
+    log.info("stopped", extra=events.STOPPED())
 
 
 class BotProcess:
@@ -95,7 +95,9 @@ class BotProcess:
                 daemon.alive()
                 if not client.connected:
                     self._say(
-                        "waiting", f"still waiting for the broadcaster at {self._given.socket}"
+                        "waiting",
+                        f"still waiting for the broadcaster at {self._given.socket}",
+                        events.BROADCASTER_MISSING(),
                     )
             else:
                 self._take(event)
@@ -121,9 +123,17 @@ class BotProcess:
                 self._connect(event.subscribed)
             case Disconnected():
                 self._said["waiting"] = time.monotonic()
-                log.warning("disconnected from the broadcaster: %s", event.reason)
+                log.warning(
+                    "disconnected from the broadcaster: %s",
+                    event.reason,
+                    extra=events.DISCONNECTED(),
+                )
             case Refused():
-                self._say(f"refused {event.code}", _refusal(event, self._given))
+                self._say(
+                    f"refused {event.code}",
+                    _refusal(event, self._given),
+                    events.SUBSCRIPTION_REFUSED(),
+                )
 
     def _connect(self, subscribed: wire.Subscribed) -> None:
         given, state = self._given, self._state
@@ -141,14 +151,14 @@ class BotProcess:
             state.subscribe(self._bot.types, position.block_num - (not position.is_end))
         elif given.start is not None:
             state.subscribe(self._bot.types, given.start - 1)
-        log.info("connected to the broadcaster at %s", given.socket)
+        log.info("connected to the broadcaster at %s", given.socket, extra=events.CONNECTED())
 
-    def _say(self, what: str, words: str) -> None:
+    def _say(self, what: str, words: str, event: events.Fields) -> None:
         """Log a trouble that may last: at once, then once a minute."""
         now = time.monotonic()
         if now - self._said.get(what, float("-inf")) >= REPEAT_S:
             self._said[what] = now
-            log.warning("%s", words)
+            log.warning("%s", words, extra=event)
 
 
 def _refusal(refused: Refused, given: Settings) -> str:
@@ -186,10 +196,12 @@ def _reload(daemon: service.Service) -> None:
     try:
         given = settings.load()
     except SettingsError as error:
-        log.error("settings kept as they were: %s", error)  # noqa: TRY400
+        log.error(  # noqa: TRY400 (one line for a person)
+            "settings kept as they were: %s", error, extra=events.SETTINGS_KEPT()
+        )
     else:
         service.set_up_logging("bot", given.log_level)
-        log.info("settings read again: log level %s", given.log_level)
+        log.info("settings read again: log level %s", given.log_level, extra=events.SETTINGS_READ())
     daemon.ready("settings read again")
 
 

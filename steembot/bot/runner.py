@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from steembot import events
 from steembot.bot.bot import COMMENT, Bot, Rule
 from steembot.bot.context import Context, fields
 from steembot.bot.dead_letters import DeadLetter
@@ -38,12 +39,13 @@ ROOM_PAUSE_S = 10.0
 REPEAT_S = 60.0
 """How often a trouble that lasts is said again."""
 
-DEAD_LETTER_MESSAGE_ID = "9d35f6e1a7be4f5c8d0b6a5d6f3c2e71"
-"""``MESSAGE_ID`` of the journal's entry for each new dead letter (systemd.journal-fields(7))."""
 
+class Stopped(BaseException):
+    """The process is asked to end; what was being tried is left for the next start.
 
-class Stopped(Exception):  # noqa: N818 (a stop is no error)
-    """The process is asked to end; what was being retried is left for the next start."""
+    Comes also out of a log call, in the middle of a handler, whose author's ``except Exception``
+    has no say in it.
+    """
 
 
 class Runner:
@@ -142,7 +144,11 @@ class Runner:
                     timer(self._context)
                 except Exception:
                     self._state.drop_changes()
-                    log.exception("the timer %r failed; it runs again later", timer)
+                    log.exception(
+                        "the timer %r failed; it runs again later",
+                        timer,
+                        extra=events.TIMER_FAILED(),
+                    )
                 else:
                     self._state.commit_values()
                 self._alive()
@@ -222,7 +228,7 @@ class Runner:
                     operation.type,
                     operation.block_num,
                     error,
-                    extra=fields(operation),
+                    extra=events.HANDLER_FAILED(**fields(operation)),
                 )
                 self._pause(BACKOFF_S[tried])
         return error
@@ -260,14 +266,14 @@ class Runner:
         if error is None:
             forgotten = self._forgotten(operation, undo=letter.undo)
             state.finish_redrive(letter, forgotten=forgotten)
-            log.info("redriven: %s", what, extra=fields(operation))
+            log.info("redriven: %s", what, extra=events.REDRIVEN(**fields(operation)))
         else:
             state.letters.fail(letter.id, error)
             log.error(
                 "redriven, and failed again: %s: %s",
                 what,
                 error.rstrip().rsplit("\n", 1)[-1],
-                extra=fields(operation),
+                extra=events.REDRIVE_FAILED(**fields(operation)),
             )
         self._alive()
 
@@ -286,7 +292,7 @@ class Runner:
                 operation.type,
                 operation.block_num,
                 self._state.letters.count(),
-                extra=fields(operation),
+                extra=events.LETTERS_FULL(**fields(operation)),
             )
         self._pause(ROOM_PAUSE_S)
         self.redrive()
@@ -310,7 +316,7 @@ class Runner:
             operation.type,
             operation.block_num,
             error.rstrip().rsplit("\n", 1)[-1],
-            extra=fields(operation) | {"MESSAGE_ID": DEAD_LETTER_MESSAGE_ID},
+            extra=events.DEAD_LETTER(**fields(operation)),
         )
 
 

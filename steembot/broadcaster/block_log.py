@@ -22,6 +22,7 @@ from typing import Any, Self
 import msgspec
 import zstandard
 
+from steembot import events
 from steembot.chain.follower import Change
 from steembot.errors import DiskError, StateError
 from steembot.operation import Block, BlockRef, RawOperation
@@ -290,6 +291,7 @@ class BlockLog:
                 self._path,
                 error,
                 aside.name,
+                extra=events.LOG_SET_ASIDE(),
             )
             self._path.replace(aside)
             self._move_companions(aside)

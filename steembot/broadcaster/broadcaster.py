@@ -7,7 +7,7 @@ import os
 import threading
 import time
 
-from steembot import service, settings
+from steembot import events, service, settings
 from steembot.broadcaster.block_log import BlockLog
 from steembot.broadcaster.history import History
 from steembot.chain.follower import Change
@@ -82,7 +82,7 @@ class Broadcaster:
                     follower.join(2)
         if self._failure is not None and not self._disk_trouble:
             raise self._failure
-        log.info("stopped")
+        log.info("stopped", extra=events.STOPPED())
 
     def _wake(self) -> None:
         """Let the main thread look for what there is to send. From any thread."""
@@ -95,9 +95,17 @@ class Broadcaster:
 
         head = block_log.head
         if head is not None:
-            log.info("going on after block %s of the block log", head)
+            log.info(
+                "going on after block %s of the block log",
+                head,
+                extra=events.GOING_ON(STEEM_BLOCK=head.num),
+            )
         elif given.start is not None:
-            log.info("beginning with block %d", given.start)
+            log.info(
+                "beginning with block %d",
+                given.start,
+                extra=events.BEGINNING(STEEM_BLOCK=given.start),
+            )
         return ChainStream(
             nodes,
             tip=head,
@@ -129,13 +137,14 @@ class Broadcaster:
                     log.error(  # noqa: TRY400 (one line for a person)
                         "%s; nothing is lost: the feed stands still and goes on when there is room",
                         error,
+                        extra=events.DISK_FULL(),
                     )
                 if self._stopping.wait(DISK_RETRY_S):
                     raise
             else:
                 if self._disk_trouble:
                     self._disk_trouble = ""
-                    log.info("the block log can be written again")
+                    log.info("the block log can be written again", extra=events.DISK_BACK())
                 return
 
     def _serve(
@@ -173,10 +182,14 @@ class Broadcaster:
         try:
             given = settings.load()
         except SettingsError as error:
-            log.error("settings kept as they were: %s", error)  # noqa: TRY400
+            log.error(  # noqa: TRY400 (one line for a person)
+                "settings kept as they were: %s", error, extra=events.SETTINGS_KEPT()
+            )
         else:
             service.set_up_logging("broadcaster", given.log_level)
-            log.info("settings read again: log level %s", given.log_level)
+            log.info(
+                "settings read again: log level %s", given.log_level, extra=events.SETTINGS_READ()
+            )
         daemon.ready(words)
 
     def _words(self, block_log: BlockLog, stream: ChainStream, clients: int | None) -> str:

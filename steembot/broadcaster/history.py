@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from steembot import events
 from steembot.chain.node import Node
 from steembot.errors import NodeError
 from steembot.operation import Block
@@ -122,4 +123,8 @@ class History:
         now = time.monotonic()
         if now - self._said >= REPEAT_S:
             self._said = now
-            log.warning("fetching old blocks for a client: %s; trying on", error)
+            log.warning(
+                "fetching old blocks for a client: %s; trying on",
+                error,
+                extra=events.OLD_BLOCKS_LATE(STEEM_NODE=error.node),
+            )

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from steembot import events
 from steembot.chain.agreement import differ
 from steembot.chain.follower import Change, Follower, Span
 from steembot.chain.jobs import Job
@@ -240,7 +241,11 @@ class ChainStream:
             self._first_head = now
         if not self._pool.first_answers() and now - self._first_head < GRACE_S:
             return None
-        log.info("the head is block %d; beginning there", head)
+        log.info(
+            "the head is block %d; beginning there",
+            head,
+            extra=events.BEGINNING(STEEM_BLOCK=head),
+        )
         self._follower = Follower(None, head, self._id_at)
         return self._follower
 
@@ -352,7 +357,11 @@ class ChainStream:
             except NodeError as error:
                 failure = error
             except BaseException as error:
-                log.exception("asking %s failed in a way nobody expected", url)
+                log.exception(
+                    "asking %s failed in a way nobody expected",
+                    url,
+                    extra=events.NODE_BUG(STEEM_NODE=url),
+                )
                 failure = NodeAnswerError(url, repr(error))
             self._done.put(_Done(request, time.monotonic() - begun, result, failure))
 
@@ -524,7 +533,7 @@ class ChainStream:
             self._split_words = (
                 f"no {self._quorum} nodes agree on block {num}: {words}; waiting until they do"
             )
-            self._say("split", self._split_words, now)
+            self._say("split", self._split_words, now, events.NODES_DISAGREE(STEEM_BLOCK=num))
 
     def _fastest(self, job: Job, block: Block | None) -> str | None:
         for url, blocks in job.found.items():
@@ -600,6 +609,7 @@ class ChainStream:
                     change.removed[-1],
                     change.appended[0].num,
                     change.appended[0].id,
+                    extra=events.FORK(STEEM_BLOCK=change.removed[-1].num),
                 )
             self._apply(change, follower.irreversible)
             self._split_words, self._split_since = "", None
@@ -624,7 +634,8 @@ class ChainStream:
         if self._pool.all_failing:
             self._trouble = str(error)
         if fell_ill and not isinstance(error, NodeBusyError):
-            self._say(url, f"{error}; asking it again later", now, STEEM_NODE=url)
+            ill = events.NODE_ILL(STEEM_NODE=url)
+            self._say(url, f"{error}; asking it again later", now, ill)
 
     def _succeeded(self, url: str, now: float) -> None:
         well_again = self._pool.succeeded(url, now)
@@ -634,7 +645,7 @@ class ChainStream:
             # Its next failure is news, but one that comes and goes is not told each time.
             if now - self._said.pop(url) < REPEAT_S:
                 self._said[url] = now
-            log.info("node %s is back", url, extra={"STEEM_NODE": url})
+            log.info("node %s is back", url, extra=events.NODE_BACK(STEEM_NODE=url))
 
     def _wait_for_nodes(self, now: float, awake: int) -> None:
         """Say that nobody can be asked; to know that is as good as having asked."""
@@ -643,19 +654,20 @@ class ChainStream:
             self._trouble = (
                 f"{self._quorum} nodes must agree, and {awake} of {len(self._nodes)} answer"
             )
-            self._say("quorum", self._trouble, now)
+            self._say("quorum", self._trouble, now, events.QUORUM_MISSING())
         elif self._trouble and self._all_said(now):
-            self._say("all", f"no node answers; last was {self._trouble}", now)
+            words = f"no node answers; last was {self._trouble}"
+            self._say("all", words, now, events.NODES_GONE())
 
     def _all_said(self, now: float) -> bool:
         """Whether it is a while since each node's failure was told."""
         return all(now - self._said.get(url, now) >= REPEAT_S for url in self._nodes)
 
-    def _say(self, what: str, words: str, now: float, **fields: str) -> None:
+    def _say(self, what: str, words: str, now: float, event: events.Fields) -> None:
         """Log a trouble that may last: at once, then once a minute."""
         if now - self._said.get(what, float("-inf")) >= REPEAT_S:
             self._said[what] = now
-            log.warning("%s", words, extra=fields)
+            log.warning("%s", words, extra=event)
 
     def _say_waiting(self, follower: Follower, now: float) -> None:
         """Say that the chain has not reached the first wanted block, once a minute."""
@@ -663,7 +675,7 @@ class ChainStream:
             words = (
                 f"waiting for block {follower.next_num}: the node's head is block {follower.head}"
             )
-            self._say("waiting", words, now)
+            self._say("waiting", words, now, events.CHAIN_BELOW(STEEM_BLOCK=follower.next_num))
 
     def _say_progress(self, follower: Follower, now: float) -> None:
         if follower.behind >= FAR and now - self._progress_said >= PROGRESS_S:
@@ -675,10 +687,15 @@ class ChainStream:
                 f"{follower.behind:,}",
                 f"{speed:,.0f}",
                 f", {duration(follower.behind / speed)} left" if speed else "",
+                extra=events.CATCHING_UP(STEEM_BLOCK=follower.next_num - 1),
             )
         elif self._was_far and follower.behind <= 1:
             self._was_far = False
-            log.info("caught up with the head, block %d", follower.head)
+            log.info(
+                "caught up with the head, block %d",
+                follower.head,
+                extra=events.CAUGHT_UP(STEEM_BLOCK=follower.head),
+            )
 
     def _speed(self) -> float:
         had = list(self._had)

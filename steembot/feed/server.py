@@ -25,6 +25,7 @@ from typing import Self
 
 import zmq
 
+from steembot import events
 from steembot.errors import FeedError, SocketError, WireError
 from steembot.feed import wire
 from steembot.feed.session import BlockSource, Session
@@ -263,6 +264,7 @@ class FeedServer:
                     ", ".join(session.types),
                     session.mode,
                     request.after,
+                    extra=events.CLIENT_SUBSCRIBED(),
                 )
                 self._send(identity, self._subscribed(session))
             case wire.Grant():
@@ -326,7 +328,7 @@ class FeedServer:
         self._strangers.add(identity)
         who = f"a client ({_words_for(*peer)})" if client is None else str(client)
         if self._is_news(who, error.code):
-            log.warning("%s dropped: %s", who, error)
+            log.warning("%s dropped: %s", who, error, extra=events.CLIENT_REFUSED())
         self._send(identity, wire.Error(code=error.code, text=error.text))
 
     def _is_news(self, who: str, code: str) -> bool:
@@ -343,7 +345,7 @@ class FeedServer:
         client = self._clients.pop(identity, None)
         if client is None:
             return False
-        log.info("%s left: %s", client, why)
+        log.info("%s left: %s", client, why, extra=events.CLIENT_LEFT())
         return True
 
     def _beat(self) -> None:
@@ -375,7 +377,11 @@ class FeedServer:
             self._mute += self._closed
             self._closed = 0
             if self._is_news("mute", "closed"):
-                log.warning("%d connection(s) dropped that sent no message of the feed", self._mute)
+                log.warning(
+                    "%d connection(s) dropped that sent no message of the feed",
+                    self._mute,
+                    extra=events.STRANGERS(),
+                )
                 self._mute = 0
 
 
