@@ -3,14 +3,18 @@
 The bot keeps on record what its handlers finished (dead letters count: they are kept, not lost).
 Compared with the chain's own blocks, that proves for a range that nothing is missing and nothing
 came twice.
+
+Within a block in which the bot began to want other types, it may have been given either: there an
+operation of a type that only one of the two wanted may be on record, and may be missing.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import msgspec
 
@@ -18,11 +22,15 @@ from steembot.errors import StateError
 from steembot.feed import wire
 from steembot.operation import Block, Cursor, RawOperation
 
+Place = tuple[int, int, int]
+"""Where in its block an operation stands: transaction, virtual operation, operation."""
+
 
 class Finding(msgspec.Struct, frozen=True):
     """One thing that is wrong. ``what`` is ``missing``, ``double``, ``foreign`` or ``broken``.
 
-    ``foreign`` was handled and is not on the chain; ``broken`` is a block that does not join.
+    ``foreign`` was handled and is not on the chain, or not of a type that the bot wants; ``broken``
+    is a block that does not join the one before it.
     """
 
     what: str
@@ -34,13 +42,36 @@ class Record(msgspec.Struct, frozen=True):
     """What a bot handled in one block: the block's id, and how often each place in it."""
 
     block_id: str
-    times: dict[tuple[int, int, int], int]
+    times: dict[Place, int]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which types a bot was given in a block.
+
+    ``before`` differs from ``types`` where they changed within the block.
+    """
+
+    types: Sequence[str]
+    before: Sequence[str]
+
+    def surely(self, kind: str) -> bool:
+        """Whether every operation of that type was given to the bot."""
+        return _matches(self.types, kind) and _matches(self.before, kind)
+
+    def perhaps(self, kind: str) -> bool:
+        """Whether operations of that type may have been given to the bot."""
+        return _matches(self.types, kind) or _matches(self.before, kind)
+
+
+def _matches(types: Sequence[str], kind: str) -> bool:
+    return wire.EVERY_TYPE in types or kind in types
 
 
 class Books:
-    """A bot's own record, read from its state file without disturbing it.
+    """A bot's own record as it is at this moment, read without disturbing the bot.
 
-    Raises :class:`~steembot.errors.StateError` where there is none that can be read.
+    ``after`` is behind which operation or block the bot stands, as text. Raises
+    :class:`~steembot.errors.StateError` where there is no state that can be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,8 +80,12 @@ class Books:
                 f"there is no bot's state at {path}; name the bot with --bot, and its folder with "
                 "STEEMBOT_STATE_DIR"
             )
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        self._connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10, isolation_level=None
+        )
         try:
+            # One snapshot: a running bot goes on, and forgets its oldest blocks as it does.
+            self._connection.execute("BEGIN")
             (position,) = self._connection.execute("SELECT position FROM progress").fetchone()
             rows = self._connection.execute(
                 "SELECT after_block, types FROM subscription ORDER BY after_block"
@@ -61,7 +96,7 @@ class Books:
         except (sqlite3.DatabaseError, TypeError) as error:
             self._connection.close()
             raise StateError(f"{path} is no bot's state that can be read: {error}") from error
-        self._position = None if position is None else Cursor.parse(position)
+        self.after: str | None = position
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +107,11 @@ class Books:
     @property
     def last(self) -> int:
         """The last block that the bot is done with; 0 before its first one."""
-        position = self._position
-        if position is None:
+        if self.after is None:
             return 0
+        if self.after.isdecimal():
+            return int(self.after)
+        position = Cursor.parse(self.after)
         return position.block_num if position.is_end else position.block_num - 1
 
     def first(self, kept_blocks: int) -> int | None:
@@ -84,13 +121,24 @@ class Books:
         begun = self._subscriptions[0][0] + 1
         return max(begun, self.last - kept_blocks + 1)
 
-    def wanted(self, block_num: int) -> frozenset[str] | None:
-        """The types that the bot was given in that block; ``None`` means all."""
+    def wanted(self, block_num: int) -> Wanted:
+        """The types that the bot was given in that block."""
         types: list[str] = []
+        before: list[str] | None = None
         for after, wanted in self._subscriptions:
             if after < block_num:
+                before = types if after == block_num - 1 and types else None
                 types = wanted
-        return None if wire.EVERY_TYPE in types else frozenset(types)
+        return Wanted(types, types if before is None else before)
+
+    def dead_letters(self, first: int, last: int) -> int:
+        """How many operations of these blocks are set aside as dead letters."""
+        query = (
+            "SELECT count(DISTINCT cursor) FROM dead_letter "
+            "WHERE block_num BETWEEN ? AND ? AND NOT undo AND NOT dropped"
+        )
+        (count,) = self._connection.execute(query, (first, last)).fetchone()
+        return int(count)
 
     def handled(self, block_num: int) -> Record:
         """What the bot handled in that block."""
@@ -113,10 +161,9 @@ def compare(books: Books, chain: Iterable[Block]) -> Iterator[Finding | int]:
                 "broken", block.num, f"block {block.num} does not join block {previous.num}"
             )
         previous = block
-        types = books.wanted(block.num)
-        expected = {
-            op.within_block: op for op in block.operations if types is None or op.type in types
-        }
+        wanted = books.wanted(block.num)
+        operations = {op.within_block: op for op in block.operations}
+        must = [place for place, op in operations.items() if wanted.surely(op.type)]
         record = books.handled(block.num)
         if record.times and record.block_id != block.id:
             yield Finding(
@@ -124,19 +171,32 @@ def compare(books: Books, chain: Iterable[Block]) -> Iterator[Finding | int]:
                 block.num,
                 f"block {block.num} was handled as {record.block_id}, and the chain has {block.id}",
             )
-        for place, operation in expected.items():
-            count = record.times.get(place, 0)
-            if count == 0:
-                yield Finding("missing", block.num, f"{_name(block, operation)} was never handled")
-            elif count > 1:
-                yield Finding(
-                    "double", block.num, f"{_name(block, operation)} was handled {count} times"
-                )
-        for place in record.times.keys() - expected.keys():
-            yield Finding(
-                "foreign", block.num, f"an operation at {place} of block {block.num} is not there"
-            )
-        yield len(expected)
+        else:
+            yield from _compare_operations(block, operations, wanted, record)
+        yield len(must)
+
+
+def _compare_operations(
+    block: Block,
+    operations: dict[Place, RawOperation],
+    wanted: Wanted,
+    record: Record,
+) -> Iterator[Finding]:
+    for place, operation in operations.items():
+        count = record.times.get(place, 0)
+        name = _name(block, operation)
+        if count > 1:
+            yield Finding("double", block.num, f"{name} was handled {count} times")
+        elif count == 0 and wanted.surely(operation.type):
+            yield Finding("missing", block.num, f"{name} was never handled")
+        elif count == 1 and not wanted.perhaps(operation.type):
+            yield Finding("foreign", block.num, f"{name} was handled, unasked for")
+    for trx, virtual, op in sorted(record.times.keys() - operations.keys()):
+        words = (
+            f"operation {op} of transaction {trx} (virtual {virtual}) in block {block.num} "
+            "was handled, and the chain has none there"
+        )
+        yield Finding("foreign", block.num, words)
 
 
 def _name(block: Block, operation: RawOperation) -> str:

@@ -82,6 +82,7 @@ class BotProcess:
             chain=given.chain,
         )
         self._said: dict[str, float] = {}
+        self._on_record = False
 
     def serve(self) -> None:
         """Serve until a signal. Raises :class:`Stopped` when it came in the middle of work."""
@@ -111,6 +112,8 @@ class BotProcess:
     def _take(self, event: Event) -> None:
         match event:
             case wire.BlockMessage():
+                if not self._on_record:
+                    self._put_on_record(event.num - 1)
                 self._runner.on_block(event)
             case wire.Progress():
                 self._runner.on_progress(event)
@@ -146,12 +149,17 @@ class BotProcess:
         self._said["waiting"] = time.monotonic()
         if state.position is None and subscribed.after is not None:
             state.finish(subscribed.after)  # "the head" is from now on a place on the chain
-        position = state.position
+        position, after = state.position, _after(state, given)
         if position is not None:
-            state.subscribe(self._bot.types, position.block_num - (not position.is_end))
-        elif given.start is not None:
-            state.subscribe(self._bot.types, given.start - 1)
+            self._put_on_record(position.block_num - (not position.is_end))
+        elif after.isdecimal():
+            self._put_on_record(int(after))
+        # Else "the head" of a broadcaster that has no block yet: the first one to come tells.
         log.info("connected to the broadcaster at %s", given.socket, extra=events.CONNECTED())
+
+    def _put_on_record(self, after_block: int) -> None:
+        self._state.subscribe(self._bot.types, after_block)
+        self._on_record = True
 
     def _say(self, what: str, words: str, event: events.Fields) -> None:
         """Log a trouble that may last: at once, then once a minute."""

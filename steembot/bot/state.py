@@ -7,6 +7,8 @@ the attempt is on disk, so that an operation which kills the process is known af
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
@@ -117,10 +119,14 @@ class KeyValue(MutableMapping[str, Any]):
 
 
 class BotState:
-    """One bot's file. ``chain`` names the blockchain that its position is on."""
+    """One bot's file, for one process at a time. ``chain`` names the blockchain it is on.
+
+    Raises :class:`~steembot.errors.StateError`, also while another process has it.
+    """
 
     def __init__(self, path: Path, *, chain: str) -> None:
         self._path = path
+        self._lock: int | None = _locked(path)
         self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
         self._position: str | None = None
         self._attempt: str | None = None
@@ -131,7 +137,7 @@ class BotState:
         try:
             self._open(chain)
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
         self.values = KeyValue(self._connection)
         self.posts = Posts(self._connection)
@@ -141,7 +147,14 @@ class BotState:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, and let another process have it."""
         self._connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def position(self) -> Cursor | None:
@@ -263,13 +276,18 @@ class BotState:
         The first record says where the bot's life began: see :attr:`born`.
         """
         wanted = " ".join(types)
-        query = "SELECT types FROM subscription ORDER BY after_block DESC LIMIT 1"
-        row = self._connection.execute(query).fetchone()
-        if row is None or row[0] != wanted:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO subscription VALUES (?, ?)", (after_block, wanted)
-            )
-            self._born = self._read_born()
+        with self._transaction():
+            execute = self._connection.execute
+            (rows,) = execute("SELECT count(*) FROM subscription").fetchone()
+            if rows:
+                after_block = max(after_block, self._born)
+            # Undone, or put back by its administrator: what lies behind is delivered again.
+            execute("DELETE FROM subscription WHERE after_block > ?", (after_block,))
+            query = "SELECT types FROM subscription ORDER BY after_block DESC LIMIT 1"
+            row = execute(query).fetchone()
+            if row is None or row[0] != wanted:
+                execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (after_block, wanted))
+        self._born = self._read_born()
 
     @property
     def born(self) -> int:
@@ -399,6 +417,34 @@ class BotState:
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._connection)
+
+
+def _locked(path: Path) -> int:
+    """Take a bot's lock, which the end of a process gives back, however it ends.
+
+    A file of its own: closing any descriptor of SQLite's would undo SQLite's locks (sqlite.org,
+    "How To Corrupt An SQLite Database File", 2.2).
+    """
+    place = path.with_suffix(".lock")
+    try:
+        lock = os.open(place, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StateError(f"{place} cannot be opened: {error.strerror}") from error
+    try:
+        if os.geteuid() == 0:  # an administrator's command: the bot must be able to open it
+            folder = path.parent.stat()
+            os.fchown(lock, folder.st_uid, folder.st_gid)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StateError(
+            f"another process uses the bot's state {path}; stop that one, or give each bot a "
+            "STEEMBOT_BOT_NAME of its own"
+        ) from error
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
 
 
 class _Transaction:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from steembot import settings
 from steembot.bot.audit import Books, Finding, compare
 from steembot.bot.state import AUDIT_BLOCKS
 from steembot.chain.node import Node
+from steembot.chain.profiles import PROFILES
+from steembot.cli import installation
 from steembot.errors import NodeAnswerError, NodeError, StateError
 from steembot.operation import Block
 from steembot.settings import Settings
 
-TRIES = 5
+TRIES = 3
+"""How often each node is asked for blocks before the audit gives up."""
+
+RETRY_S = 1.0
+"""Pause after all nodes have failed."""
+
 SHOWN = 100
+"""How many findings are told; the others are counted."""
 
 
 @click.command("audit")
@@ -28,17 +37,26 @@ SHOWN = 100
 def command(first: int, last: int, name: str | None) -> None:
     """Prove that a bot handled every operation of the blocks FROM to TO, each exactly once.
 
-    Reads the blocks from the configured nodes and the bot's own record from its state. Ends with
-    status 1 if anything is missing, double or foreign, and names it.
+    Reads the blocks from the configured nodes and the bot's own record from its state; the bot may
+    be running. Dead letters count as handled, and are counted. Ends with status 1 if anything is
+    missing, double or foreign, and names it.
     """
-    given = settings.load()
-    path = given.state_dir / f"bot-{name or given.bot_name}.sqlite3"
     if last < first:
         raise click.BadParameter(f"TO ({last}) is below FROM ({first})")
+    here = installation.find()
+    given = here.settings
+    path = here.bot_state(name)
     err = Console(stderr=True)
     wrong = operations = 0
-    with Books(path) as books, Progress(console=err, transient=True) as progress:
+    bar = Progress(
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # what goes into a pipe is not the bar's to write
+    )
+    with Books(path) as books, bar as progress:
         _check_range(books, first, last)
+        letters = books.dead_letters(first, last)
         task = progress.add_task("comparing blocks", total=last - first + 1)
         for finding in compare(books, _blocks(given, first, last)):
             if isinstance(finding, Finding):
@@ -50,9 +68,11 @@ def command(first: int, last: int, name: str | None) -> None:
             else:
                 operations += finding
                 progress.advance(task)
+    are = "is a dead letter" if letters == 1 else "are dead letters"
     click.echo(
-        f"blocks {first} to {last}: {operations} operations on the chain for this bot, "
-        + ("each handled exactly once" if not wrong else f"{wrong} findings")
+        f"blocks {first} to {last}: {operations} operations on the chain for this bot"
+        + (f" ({letters} of them {are}), " if letters else ", ")
+        + (f"{wrong} finding{'s' * (wrong > 1)}" if wrong else "each handled exactly once")
     )
     if wrong:
         raise SystemExit(1)
@@ -60,8 +80,8 @@ def command(first: int, last: int, name: str | None) -> None:
 
 def _check_range(books: Books, first: int, last: int) -> None:
     known = books.first(AUDIT_BLOCKS)
-    if known is None or books.last == 0:
-        raise StateError("this bot has not handled anything yet")
+    if known is None or books.last < known:
+        raise StateError("this bot has no whole block on record yet")
     if first < known or last > books.last:
         raise StateError(
             f"this bot's record reaches from block {known} to block {books.last}; "
@@ -71,22 +91,33 @@ def _check_range(books: Books, first: int, last: int) -> None:
 
 def _blocks(given: Settings, first: int, last: int) -> Iterator[Block]:
     """Read the range from the nodes, in order; another node or another try where one fails."""
-    nodes = [Node(url, virtual_ops=given.virtual_ops) for url in given.nodes]
+    nodes = deque(
+        Node(
+            url,
+            virtual_ops=given.virtual_ops,
+            profile=PROFILES[given.chain],
+            requests_per_s=given.node_rate,
+        )
+        for url in given.nodes
+    )
     span = min(node.max_blocks for node in nodes)
     for start in range(first, last + 1, span):
         yield from _span(nodes, range(start, min(start + span, last + 1)))
 
 
-def _span(nodes: list[Node], nums: range) -> list[Block]:
-    for attempt in range(TRIES):
-        for node in nodes:
-            try:
-                blocks = node.blocks(nums, nums[-1])
-                missing = [num for num, b in zip(nums, blocks, strict=True) if b is None]
-                if missing:
-                    raise NodeAnswerError(node.url, f"no block {missing[0]}")
-                return [block for block in blocks if block is not None]
-            except NodeError as error:
-                last_error = error
-        time.sleep(0.5 * 2**attempt)
+def _span(nodes: deque[Node], nums: range) -> list[Block]:
+    """Ask the first node, and move one that fails to the end. Raises the last of its errors."""
+    for tries_left in reversed(range(TRIES * len(nodes))):
+        node = nodes[0]
+        try:
+            blocks = node.blocks(nums, nums[-1])
+            missing = [num for num, block in zip(nums, blocks, strict=True) if block is None]
+            if missing:
+                raise NodeAnswerError(node.url, f"no block {missing[0]}")
+            return [block for block in blocks if block is not None]
+        except NodeError as error:
+            nodes.rotate(-1)
+            last_error = error
+        if tries_left and tries_left % len(nodes) == 0:
+            time.sleep(RETRY_S)
     raise last_error

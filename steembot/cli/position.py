@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import click
 
-from steembot import settings
+from steembot.bot.audit import Books
 from steembot.bot.state import BotState
-from steembot.errors import StateError
+from steembot.cli import installation
 from steembot.operation import Cursor
+
+NOTHING = "no operation yet"
+
+LAST_BLOCK = 2**32 - 1
+"""The highest number that a block can have."""
 
 
 @click.command("position")
@@ -24,20 +29,22 @@ def command(name: str | None, after: str | None) -> None:
     What lies between is not delivered (forwards) or delivered again (backwards): the bot's state
     stays as it is. This is the way on when the broadcaster no longer knows a bot's block.
     """
-    given = settings.load()
-    path = given.state_dir / f"bot-{name or given.bot_name}.sqlite3"
-    if not path.exists():
-        raise StateError(f"there is no bot's state at {path}; name the bot with --bot")
-    with BotState(path, chain=given.chain) as state:
-        if after is not None:
-            target = _target(after)
-            click.echo(f"was {state.after or 'no operation yet'}")
-            state.move(target)
-        click.echo(state.after or "no operation yet")
+    here = installation.find()
+    path = here.bot_state(name)
+    with Books(path) as books:
+        before = books.after
+    if after is None:
+        click.echo(before or NOTHING)
+        return
+    target = _target(after)
+    with BotState(path, chain=here.settings.chain) as state:
+        click.echo(f"was {state.after or NOTHING}")
+        state.move(target)
+        click.echo(state.after)
 
 
 def _target(after: str) -> Cursor | int:
-    if after.isascii() and after.isdecimal() and len(after) <= 10:
+    if after.isascii() and after.isdecimal() and int(after[:11]) <= LAST_BLOCK:
         return int(after)
     try:
         return Cursor.parse(after)

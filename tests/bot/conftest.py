@@ -39,16 +39,18 @@ def undo(block: Block, *types: str) -> wire.Undo:
 
 @pytest.fixture
 def open_state(tmp_path) -> Callable[..., BotState]:
-    """Open the test's bot state; as often as the test restarts its bot."""
+    """Open the test's bot state; as often as the test restarts its bot, which ends it before."""
     opened: list[BotState] = []
 
     def open_it(chain: str = "steem") -> BotState:
+        for before in opened:
+            before.close()
         opened.append(BotState(tmp_path / "bot.sqlite3", chain=chain))
         return opened[-1]
 
     yield open_it
     for state in opened:
-        state.__exit__(None)
+        state.close()
 
 
 @pytest.fixture
