@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--blocks", type=int, default=60)
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds, of the node")
+    parser.add_argument("--verbose", action="store_true", help="print each block's delay in ms")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         handlers, out = Path(folder, "handlers.py"), Path(folder, "out")
@@ -77,6 +78,8 @@ def main() -> None:
             said = node.stderr.read()
             node.wait()
         rows = [line.split() for line in out.read_text().splitlines()][3:]
+    if given.verbose:
+        print(*(f"{num}:{1000 * float(seconds):.0f}" for num, seconds in rows))
     delays = sorted(float(seconds) for _, seconds in rows)
     numbers = [int(num) for num, _ in rows]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), numbers

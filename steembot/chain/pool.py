@@ -22,6 +22,9 @@ CHECK_S = 30.0
 USED_CHECK_S = 5.0
 """The same for one that is, where the answers for blocks don't tell it anyway."""
 
+GROWN_S = 1.0
+"""A node that told its head so long ago may well have more by now."""
+
 SHORT_CHECK_S = 0.5
 """The same while one more node is needed."""
 
@@ -92,12 +95,13 @@ class Pool:
     def ranked(self, now: float, least_head: int = 0) -> list[str]:
         """Return the nodes that may be asked, best first: the well, the slow, the others.
 
-        ``least_head`` leaves out nodes that never announced that block.
+        ``least_head`` leaves out nodes that announced less just now.
         """
         awake = [
             (url, health)
             for url, health in self._nodes.items()
-            if health.rests_until <= now and health.head >= least_head
+            if health.rests_until <= now
+            and (health.head >= least_head or (health.head and now - health.checked >= GROWN_S))
         ]
         # Stable, so that the user's order decides among equals.
         awake.sort(key=lambda each: (each[1].ill, each[1].small.last_s > SLOW_S))
@@ -109,8 +113,12 @@ class Pool:
         return ranked[0] if ranked else None
 
     def well(self, now: float) -> list[str]:
-        """Return the nodes that are neither resting nor on probation, in order."""
-        return [url for url in self.ranked(now) if not self._nodes[url].ill]
+        """Return the nodes that neither rest, nor are on probation, nor are slow, in order."""
+        return [
+            url
+            for url, health in self._nodes.items()
+            if health.rests_until <= now and not health.ill and health.small.last_s <= SLOW_S
+        ]
 
     def to_check(self, now: float, used: Collection[str], *, short: bool = False) -> list[str]:
         """Return the nodes whose head is to be asked for; ``used`` are asked for blocks too.
@@ -133,7 +141,8 @@ class Pool:
     def patience_s(self, url: str, *, span: bool) -> float:
         """How long to wait for a node before another one is asked as well."""
         health = self._nodes[url]
-        return (health.spans if span else health.small).patience_s
+        # A node must not teach us to be patient with it by being slow.
+        return health.spans.patience_s if span else min(SLOW_S, health.small.patience_s)
 
     # ---- what they did
 
@@ -182,11 +191,11 @@ class Pool:
         """Note that a node answered before all others, or as the only one asked."""
         self._nodes[url].outrun = 0
 
-    def was_outrun(self, url: str) -> bool:
+    def was_outrun(self, url: str, now: float) -> bool:
         """Note that one asked later was faster. Returns whether that is too often now."""
         health = self._nodes[url]
         health.outrun += 1
-        return health.outrun >= OUTRUN
+        return health.outrun >= OUTRUN and health.rests_until <= now
 
     # ---- their heads
 
@@ -210,6 +219,10 @@ class Pool:
         if not self._had or now - self._had[-1][0] >= LAG_S / 10:
             self._had.append((now, num))
 
+    def has_announced(self, url: str, num: int) -> bool:
+        """Whether a node said that its chain reaches that block."""
+        return self._nodes[url].head >= num
+
     def disbelieve(self, url: str) -> None:
         """Forget what a node announced: it does not have it."""
         self._nodes[url].head = 0
@@ -220,9 +233,13 @@ class Pool:
 
         Nodes at rest don't count; where too few are left, both are 0.
         """
-        awake = [health for health in self._nodes.values() if health.rests_until <= now]
-        if len(awake) < quorum:
+        urls = self.well(now)
+        if len(urls) < quorum:
+            urls = self.ranked(now)
+        if len(urls) < quorum:
             return 0, 0
+        # What just a slow or an ill node announced would be waited for, from that node.
+        awake = [self._nodes[url] for url in urls]
         heads = sorted((health.head for health in awake), reverse=True)
         irreversibles = sorted((health.irreversible for health in awake), reverse=True)
         return heads[quorum - 1], irreversibles[quorum - 1]

@@ -40,18 +40,18 @@ class SlotClock:
         """How many questions in a row found nothing new."""
         return self._misses
 
-    def arrived(self, now: float) -> None:
-        """Come to the head from behind: nobody knows when its block came, so ask soon."""
-        self._last_found = None
+    def arrived(self, now: float, blocks: int) -> None:
+        """Come to the head from behind, ``blocks`` after the last time there.
+
+        Nobody knows when the head's block came, so the next question comes soon.
+        """
+        self._learn(now, blocks)
         self._misses = 2
         self._next = now + max(_LEAST_WAIT_S, self._interval_s * _RETRY[1])
 
     def found(self, now: float, blocks: int) -> None:
         """Learn from a question that found ``blocks`` new blocks (1 or more)."""
-        if self._last_found is not None:
-            seen_s = (now - self._last_found) / blocks
-            self._interval_s = min(self._longest_s, (self._interval_s + seen_s) / 2)
-        self._last_found = now
+        self._learn(now, blocks)
         wait_s = self._interval_s
         if self._misses == 0:
             wait_s -= self._longest_s * _EARLIER
@@ -63,6 +63,15 @@ class SlotClock:
 
     def missed(self, now: float) -> None:
         """Learn from a question that found nothing new."""
+        if self._misses >= len(_RETRY):
+            # So long without a block: perhaps the interval was learned from something else.
+            self._interval_s = min(self._longest_s, self._interval_s * 2)
         share = _RETRY[min(self._misses, len(_RETRY) - 1)]
         self._misses += 1
         self._next = now + max(_LEAST_WAIT_S, self._interval_s * share)
+
+    def _learn(self, now: float, blocks: int) -> None:
+        if self._last_found is not None:
+            seen_s = (now - self._last_found) / blocks
+            self._interval_s = min(self._longest_s, (self._interval_s + seen_s) / 2)
+        self._last_found = now

@@ -150,6 +150,7 @@ class ChainStream:
         self._missing_since: dict[str, float] = {}
         self._first_head: float | None = None
         self._short = False
+        self._at_head = 0  # the next block when we were there last
         self._hold_until = float("-inf")
         self._split_words = ""
         self._split_since: float | None = None  # no block came since
@@ -218,7 +219,8 @@ class ChainStream:
             self._say_waiting(follower, now)
             self._say_progress(follower, now)
             if follower.behind > 1 or follower.walking_back:
-                self._poll = None
+                if self._poll is not None:
+                    self._close(self._poll, now)
                 self._open_spans(follower, now)
                 due += [self._staff(job, now) for job in list(self._spans)]
             else:
@@ -327,10 +329,11 @@ class ChainStream:
             return self._hedge(job, others, now)
         if self._slots.next_question > now:
             return self._slots.next_question
-        if self._slots.misses >= LATE and others:
+        if self._slots.misses >= LATE:
             # Is it the chain that is late, or the node?
-            turn = (self._slots.misses - LATE + 1) % len(others)
-            others = others[turn:] + others[:turn]
+            well = [url for url in others if url in self._pool.well(now)]
+            turn = (self._slots.misses - LATE + 1) % max(1, len(well))
+            others = well[turn:] + well[:turn] + [url for url in others if url not in well]
         for url in others[: max(1, job.needed - job.votes)]:
             self._ask(job, url, now)
         return now + 1.0
@@ -386,9 +389,7 @@ class ChainStream:
         self._attempted = now
         job = request.job
         if job is not None:
-            asked = job.asked.pop(url, now)
-            if done.error is None and job.closed:
-                self._outrun(url, now, asked)
+            job.asked.pop(url, None)
         if done.error is not None:
             self._take_error(url, job, done.error, now)
         elif job is None:
@@ -427,7 +428,9 @@ class ChainStream:
             return
         job.found[url] = blocks
         if None in blocks:
-            self._missing(url, job.span.first + blocks.index(None), now, patience_s=0.0)
+            num = job.span.first + blocks.index(None)
+            if self._pool.has_announced(url, num):
+                self._missing(url, num, now, patience_s=0.0)
         else:
             self._missing_since.pop(url, None)
             self._succeeded(url, now)
@@ -544,7 +547,7 @@ class ChainStream:
     def _receive(self, job: Job, blocks: Sequence[Block | None], now: float) -> None:
         follower = self._follower
         assert follower is not None  # noqa: S101 (jobs are the follower's)
-        span, known = job.span, follower.next_num
+        span = job.span
         if job.poll:
             # What was known before this very answer.
             irreversible = max(follower.irreversible, follower.announced_irreversible)
@@ -555,16 +558,24 @@ class ChainStream:
             for url in job.found:
                 self._failed(url, NodeDisagreesError(url, str(error)), now)
             return
-        new = follower.next_num - known
+        if follower.behind > 1:
+            return
+        since = max(1, follower.next_num - self._at_head)
+        self._at_head = follower.next_num
         if job.poll:
-            self._slots.found(now, max(1, new))
-        elif follower.behind <= 1:
-            self._slots.arrived(now)
+            self._slots.found(now, since)
+        else:
+            self._slots.arrived(now, since)
 
     def _close(self, job: Job, now: float) -> None:
-        """Be done with a job; who is still asked for it was too slow, if asked before."""
-        del now
+        """Be done with a job; who was asked before those that answered was too slow."""
         job.closed = True
+        if job.found:
+            for url, since in job.asked.items():
+                if now - since > self._pool.patience_s(url, span=not job.poll):
+                    self._outrun(url, now, since)
+            for url in job.found:
+                self._pool.outran(url)
         if job.poll:
             self._poll = None
             return
@@ -573,9 +584,9 @@ class ChainStream:
             self._follower.give_up(job.span)
 
     def _outrun(self, url: str, now: float, asked: float) -> None:
-        """Note that a node came after the job was done."""
-        if self._pool.was_outrun(url):
-            text = f"slower than others {now - asked:.1f} s"
+        """Note that another node was faster, though it was asked later."""
+        if self._pool.was_outrun(url, now):
+            text = f"still no answer after {now - asked:.1f} s, when others have answered"
             self._failed(url, NodeTimeoutError(url, text), now)
 
     def _missing(self, url: str, num: int, now: float, patience_s: float) -> None:

@@ -72,10 +72,23 @@ def test_an_absent_chain_is_asked_ever_more_seldom():
 def test_after_catching_up_it_asks_soon():
     """Whoever comes to the head from behind does not know the slot's phase, and asks for it."""
     clock = SlotClock()
-    clock.arrived(100.0)
+    clock.arrived(100.0, 1)
     assert clock.next_question < 100.3
     questions = [clock.next_question]
     while questions[-1] < 103.0:
         clock.missed(questions[-1])
         questions.append(clock.next_question)
     assert len(questions) <= 7
+
+
+def test_a_wrong_interval_is_unlearned():
+    """An interval far too short costs a few questions, not thousands."""
+    clock = SlotClock()
+    clock.arrived(100.0, 1)
+    clock.arrived(100.1, 1000)
+    clock.arrived(100.2, 1000)
+    now, questions = clock.next_question, 0
+    while now < 110.0:
+        clock.missed(now)
+        now, questions = clock.next_question, questions + 1
+    assert questions < 30
