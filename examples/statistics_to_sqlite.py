@@ -1,6 +1,6 @@
 """Count operations by day and type into a SQLite file that other programs read.
 
-The file is not the bot's state, so a crash may have an operation counted that then comes again: each
+The file is not the bot's state, so after a crash an operation may be counted that comes again: each
 is one row under its place on the chain, and written again it is the same row. It is for mode
 irreversible (STEEMBOT_MODE=irreversible), where no fork takes anything back.
 """

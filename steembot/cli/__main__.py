@@ -17,6 +17,7 @@ COMMANDS = {
     "audit": "Prove that a bot handled every operation of a range, once.",
     "dead-letters": "Show, redrive or drop what a bot's handlers failed on.",
     "doctor": "Check what goes wrong in practice, and say how to mend it.",
+    "new": "Write the beginning of a bot, or of a micro-process.",
     "nodes": "Measure the configured nodes from here.",
     "position": "Show where a bot stands, or put a stopped one elsewhere.",
     "record": "Write past blocks into a file.",

@@ -1,0 +1,1 @@
+"""What ``steembot new`` writes. NAME stands for the name."""
