@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -44,6 +44,8 @@ SLOT_S = 3
 START = datetime(2020, 9, 13, 12, 26, 42, tzinfo=UTC)
 
 CrashPoint = Literal["before handler", "before commit", "after commit"]
+
+_T = TypeVar("_T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -366,20 +368,23 @@ class BotRun:
     @property
     def state(self) -> dict[str, Any]:
         """What the handlers stored, as it is committed."""
-        with BotState(self._path, chain=self.chain.name) as state:
-            return dict(state.values)
+        return self._look(lambda state: dict(state.values))
 
     @property
     def dead_letters(self) -> list[DeadLetter]:
         """The operations that the handlers failed on for good, oldest first."""
-        with BotState(self._path, chain=self.chain.name) as state:
-            return state.dead_letters()
+        return self._look(lambda state: state.dead_letters())
 
     @property
     def position(self) -> Cursor | None:
         """Behind which operation the bot stands."""
+        return self._look(lambda state: state.position)
+
+    def _look(self, what: Callable[[BotState], _T]) -> _T:
+        if self._process is not None:  # it holds the bot's lock
+            return what(self._process.state)
         with BotState(self._path, chain=self.chain.name) as state:
-            return state.position
+            return what(state)
 
 
 class _Process:
