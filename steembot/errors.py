@@ -73,7 +73,13 @@ class SocketError(StartError):
 
 
 class NodeError(SteembotError):
-    """A node did not give a usable answer. ``node`` is its URL, ``detail`` what was wrong."""
+    """A node did not give a usable answer.
+
+    ``node`` is its URL, ``detail`` what was wrong, ``kind`` the sort of failure in one word, as
+    metrics count it.
+    """
+
+    kind = "other"
 
     def __init__(self, node: str, detail: str) -> None:
         super().__init__(node, detail)
@@ -87,9 +93,13 @@ class NodeError(SteembotError):
 class NodeUnreachableError(NodeError):
     """No connection to the node, or the connection broke in the middle."""
 
+    kind = "unreachable"
+
 
 class NodeTimeoutError(NodeError):
     """The node gave no whole answer before the deadline."""
+
+    kind = "timeout"
 
 
 class NodeStatusError(NodeError):
@@ -97,6 +107,8 @@ class NodeStatusError(NodeError):
 
     ``retry_after_s`` is how long it wants no request (429 and 503), 0 otherwise.
     """
+
+    kind = "status"
 
     def __init__(self, node: str, status: int, reason: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(node, f"HTTP {status} {reason}".rstrip())
@@ -107,9 +119,13 @@ class NodeStatusError(NodeError):
 class NodeAnswerError(NodeError):
     """The node's answer is not what was asked for: not JSON, another shape, another block."""
 
+    kind = "answer"
+
 
 class NodeRpcError(NodeError):
     """The node answered with a JSON-RPC error object. ``code`` is its code."""
+
+    kind = "rpc"
 
     def __init__(self, node: str, code: int, message: str) -> None:
         super().__init__(node, f"JSON-RPC error {code}: {message}")
@@ -119,9 +135,13 @@ class NodeRpcError(NodeError):
 class NodeLimitError(NodeError):
     """More was asked for at once than the node gives: a batch, a request or an answer too large."""
 
+    kind = "limit"
+
 
 class NodeBusyError(NodeError):
     """The node was not asked, since it wants no request for ``retry_after_s`` more."""
+
+    kind = "busy"
 
     def __init__(self, node: str, detail: str, retry_after_s: float) -> None:
         super().__init__(node, detail)
@@ -131,9 +151,13 @@ class NodeBusyError(NodeError):
 class NodeDisagreesError(NodeError):
     """The node has another block than the others have, or is behind them."""
 
+    kind = "disagrees"
+
 
 class WrongChainError(NodeError):
     """The node is one of another chain."""
+
+    kind = "wrong_chain"
 
 
 class ForkTooDeepError(SteembotError):

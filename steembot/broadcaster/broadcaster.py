@@ -13,9 +13,10 @@ from steembot.broadcaster.history import History
 from steembot.chain.follower import Change
 from steembot.chain.node import Node
 from steembot.chain.profiles import PROFILES
-from steembot.chain.stream import ChainStream, duration
+from steembot.chain.stream import ChainStream, NodeState, duration
 from steembot.errors import DiskError, SettingsError
 from steembot.feed.server import FeedServer
+from steembot.feed.wire import NodeStatus
 from steembot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Broadcaster:
                 listener=listener,
                 words=lambda: self._words(block_log, stream, None),
                 head_timestamp=lambda: block_log.head_timestamp,
+                nodes=lambda: [_node_status(state) for state in stream.nodes()],
             ) as server:
                 follower = threading.Thread(target=self._follow, args=(stream,), name="chain")
                 follower.start()
@@ -214,3 +216,16 @@ class Broadcaster:
             ill = f" ({situation.ill} of {situation.nodes} ill)" if situation.ill else ""
             words.append(f"node {situation.node.split('://', 1)[-1]}{ill}")
         return ", ".join(words)
+
+
+def _node_status(state: NodeState) -> NodeStatus:
+    health = state.health
+    return NodeStatus(
+        url=state.url,
+        state=health.state,
+        head=health.head,
+        rests_s=round(health.rests_s, 1),
+        latency_ms=None if health.latency_s is None else round(health.latency_s * 1000, 1),
+        errors=state.errors,
+        trouble=state.trouble,
+    )

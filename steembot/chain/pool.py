@@ -9,6 +9,7 @@ which answers every other request does not get its share of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 FIRST_REST_S = 0.5
 LONGEST_REST_S = 30.0
@@ -61,12 +62,29 @@ class Latency:
         self._mean_s += (seconds - self._mean_s) / 8
 
     @property
+    def mean_s(self) -> float | None:
+        """How long an answer takes on average; ``None`` before the first."""
+        return self._mean_s
+
+    @property
     def patience_s(self) -> float:
         """How long to wait before the answer is late."""
         if self._mean_s is None:
             return FIRST_PATIENCE_S
         late_s = self._mean_s + 4 * self._deviation_s
         return min(MOST_PATIENCE_S, max(LEAST_PATIENCE_S, late_s))
+
+
+class NodeHealth(NamedTuple):
+    """How a node is, for people: ``state`` is well, resting or probation.
+
+    ``head`` is 0 and ``latency_s`` ``None`` while they are not known.
+    """
+
+    state: str
+    head: int
+    rests_s: float
+    latency_s: float | None
 
 
 class _Health:
@@ -254,6 +272,16 @@ class Pool:
     def all_failing(self) -> bool:
         """Whether no node gave a good answer to what it was asked last."""
         return all(health.ill for health in self._nodes.values())
+
+    def health(self, url: str, now: float) -> NodeHealth:
+        """How a node is. May be asked from any thread."""
+        health = self._nodes[url]
+        rests_s = max(0.0, health.rests_until - now)
+        state = "resting" if rests_s else "probation" if health.ill else "well"
+        latency_s = health.small.mean_s
+        if latency_s is None:
+            latency_s = health.spans.mean_s
+        return NodeHealth(state, health.head, rests_s, latency_s)
 
     @property
     def ill(self) -> int:

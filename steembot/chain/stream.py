@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +26,7 @@ from steembot.chain.follower import Change, Follower, Span
 from steembot.chain.jobs import Job
 from steembot.chain.node import Fetched, Head, Node
 from steembot.chain.pace import Pace
-from steembot.chain.pool import Pool
+from steembot.chain.pool import NodeHealth, Pool
 from steembot.chain.slots import SlotClock
 from steembot.chain.workers import Workers
 from steembot.errors import (
@@ -98,6 +98,15 @@ class Situation(msgspec.Struct, frozen=True):
     attempted: float
 
 
+class NodeState(msgspec.Struct, frozen=True):
+    """One node: its health, how often it failed in which way, and in what words last."""
+
+    url: str
+    health: NodeHealth
+    errors: dict[str, int]
+    trouble: str
+
+
 class _Request(msgspec.Struct, eq=False):
     url: str
     job: Job | None  # None: just the head is asked for
@@ -156,6 +165,8 @@ class ChainStream:
         self._split_since: float | None = None  # no block came since
         self._had: deque[tuple[float, int]] = deque()
         self._said: dict[str, float] = {}
+        self._errors: Counter[tuple[str, str]] = Counter()
+        self._last_errors: dict[str, str] = {}
         self._trouble = ""
         self._node = ""
         self._attempted = time.monotonic()
@@ -178,6 +189,20 @@ class ChainStream:
             trouble=self._split_words or self._trouble,
             attempted=self._attempted,
         )
+
+    def nodes(self) -> list[NodeState]:
+        """How each node is now, in order of preference. May be asked from any thread."""
+        now = time.monotonic()
+        errors = self._errors.copy()
+        return [
+            NodeState(
+                url=url,
+                health=self._pool.health(url, now),
+                errors={kind: count for (of, kind), count in errors.items() if of == url},
+                trouble=self._last_errors.get(url, ""),
+            )
+            for url in self._nodes
+        ]
 
     def stop(self) -> None:
         """Make :meth:`run` return soon. May be called from any thread."""
@@ -641,6 +666,8 @@ class ChainStream:
             least_s = error.retry_after_s
         elif isinstance(error, WrongChainError):
             least_s = WRONG_CHAIN_REST_S
+        self._errors[url, error.kind] += 1
+        self._last_errors[url] = error.detail
         fell_ill = self._pool.failed(url, now, least_s=least_s, most_s=most_s)
         if self._pool.all_failing:
             self._trouble = str(error)

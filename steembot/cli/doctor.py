@@ -7,9 +7,7 @@ import os
 import platform
 import pwd
 import shutil
-import sqlite3
 import stat
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -22,7 +20,7 @@ from rich.text import Text
 
 from steembot.chain.node import Head, Node
 from steembot.chain.profiles import PROFILES, title_of
-from steembot.cli import installation
+from steembot.cli import installation, overview
 from steembot.cli.installation import Installation
 from steembot.errors import NodeError, SteembotError
 from steembot.feed.client import ask_status
@@ -178,29 +176,17 @@ def _socket(place: Installation) -> Iterator[Finding]:
 
 
 def _units(place: Installation) -> Iterator[Finding]:
-    if not place.system or shutil.which("systemctl") is None:
+    try:
+        units = overview.units(place)
+    except OSError as error:
+        yield Finding("units", False, str(error), "is it running?")
         return
-    names = ["steembot.target", "steembot-broadcaster.socket", "steembot-broadcaster.service"]
-    names += ["steembot-bot.service"]
-    shown = subprocess.run(  # noqa: S603 (fixed words)
-        ["systemctl", "show", "--property=Id,ActiveState,SubState,NRestarts", *names],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if shown.returncode != 0:
-        yield Finding(
-            "units", False, shown.stderr.strip() or "systemd does not answer", "is it running?"
-        )
-        return
-    for block in shown.stdout.strip().split("\n\n"):
-        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        restarts = unit.get("NRestarts", "0") or "0"
-        words = f"{unit['Id']} is {unit['ActiveState']} ({unit['SubState']})"
-        if int(restarts):
-            words += f", restarted {restarts} times since its start"
-        well = unit["ActiveState"] == "active"
-        remedy = "" if well else f"systemctl start steembot.target; journalctl -u {unit['Id']}"
+    for unit in units:
+        words = f"{unit.name} is {unit.state} ({unit.sub_state})"
+        if unit.restarts:
+            words += f", restarted {unit.restarts} times since its start"
+        well = unit.state == "active"
+        remedy = "" if well else f"systemctl start steembot.target; journalctl -u {unit.name}"
         yield Finding("unit", well, words, remedy)
 
 
@@ -219,36 +205,21 @@ def _disk(place: Installation) -> Iterator[Finding]:
 
 
 def _bots(place: Installation) -> Iterator[Finding]:
+    as_root = f"run this as root, not {_me()}"
     try:
-        names = place.bots()
+        bots = overview.bots(place)
     except OSError as error:
-        yield Finding("bots", False, f"cannot be seen: {error}", f"run this as root, not {_me()}")
+        yield Finding("bots", False, f"cannot be seen: {error}", as_root)
         return
-    for name in names:
-        path = place.bot_state(name)
-        try:
-            count, after = _bot(path)
-        except (sqlite3.Error, OSError) as error:
-            yield Finding(
-                "bot", False, f"{name}: {path}: {error}", f"run this as root, not {_me()}"
-            )
-            continue
-        words = f"{name} stands at {after.split('-')[0] if after else 'its beginning'}"
-        if count:
-            remedy = f"steembot dead-letters list --bot {name}"
-            yield Finding("bot", False, f"{words}, with {count} dead letters", remedy)
+    for bot in bots:
+        words = f"{bot.name} stands at {bot.block or 'its beginning'}"
+        if bot.trouble:
+            yield Finding("bot", False, f"{bot.name}: {bot.trouble}", as_root)
+        elif bot.dead_letters:
+            remedy = f"steembot dead-letters list --bot {bot.name}"
+            yield Finding("bot", False, f"{words}, with {bot.dead_letters} dead letters", remedy)
         else:
             yield Finding("bot", True, f"{words}, no dead letters")
-
-
-def _bot(path: Path) -> tuple[int, str | None]:
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
-    try:
-        (count,) = connection.execute("SELECT count(*) FROM dead_letter").fetchone()
-        (after,) = connection.execute("SELECT position FROM progress").fetchone()
-    finally:
-        connection.close()
-    return count, after
 
 
 def _journal(place: Installation, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""``steembot status``: how the broadcaster and its clients are, as the broadcaster says it."""
+"""``steembot status``: processes, block and lag, nodes, clients, dead letters, at a glance."""
 
 from __future__ import annotations
 
@@ -6,76 +6,205 @@ import time
 
 import click
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from steembot.cli import installation
+from steembot.cli import installation, overview
+from steembot.cli.installation import Installation
 from steembot.errors import SteembotError
 from steembot.feed import wire
 from steembot.feed.client import ask_status
-from steembot.settings import Settings
 
 TIMEOUT_S = 5.0
 EVERY_S = 1.0
+
+_COLOURS = {"well": "green", "active": "green", "resting": "red", "failed": "red"}
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The newest block that the broadcaster has. ``timestamp`` is in seconds since 1970."""
+
+    num: int
+    id: str
+    timestamp: int
+    age_s: int
+
+
+class Broadcaster(msgspec.Struct, frozen=True):
+    """What the broadcaster says of itself. ``oldest`` is the first block of its log."""
+
+    words: str
+    chain: str
+    head: Head | None
+    irreversible: int
+    oldest: int | None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All there is to say. Without an answer of the broadcaster, ``trouble`` says why."""
+
+    broadcaster: Broadcaster | None
+    trouble: str
+    nodes: list[wire.NodeStatus]
+    clients: list[wire.ClientStatus]
+    bots: list[overview.BotState]
+    units: list[overview.Unit]
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--watch", is_flag=True, help="Stay, and show it anew every second.")
 def command(*, as_json: bool, watch: bool) -> None:
-    """Show how the broadcaster is: its block, its lag, its node, and every client's lag.
+    """Show how everything is: processes, block and lag, nodes, clients, dead letters.
 
     Ends with status 1 if no broadcaster answers.
     """
-    given = installation.find().settings
+    place = installation.find()
+    if watch:
+        _watch(place, as_json=as_json)
+        return
+    report = _look(place)
     if as_json:
-        click.echo(msgspec.json.encode(ask_status(given.socket, TIMEOUT_S)))
-    elif watch:
-        _watch(given)
+        click.echo(msgspec.json.encode(report))
     else:
-        Console().print(_page(ask_status(given.socket, TIMEOUT_S), time.time()))
+        Console(stderr=report.broadcaster is None).print(_page(report), soft_wrap=True)
+    if report.broadcaster is None:
+        raise SystemExit(1)
 
 
-def _watch(given: Settings) -> None:
-    with Live(Text("asking…"), console=Console(), auto_refresh=False) as live:
-        while True:
-            try:
-                live.update(_page(ask_status(given.socket, TIMEOUT_S), time.time()), refresh=True)
-            except SteembotError as error:
-                live.update(Text(str(error), style="red"), refresh=True)
-            try:
+def _watch(place: Installation, *, as_json: bool) -> None:
+    """Show it anew until Ctrl-C; as JSON, an object a line."""
+    try:
+        if as_json:
+            while True:
+                click.echo(msgspec.json.encode(_look(place)))
                 time.sleep(EVERY_S)
-            except KeyboardInterrupt:
-                return
+        with Live(Text("asking…"), console=Console(), auto_refresh=False) as live:
+            while True:
+                live.update(_page(_look(place)), refresh=True)
+                time.sleep(EVERY_S)
+    except KeyboardInterrupt:
+        return
 
 
-def _page(status: wire.Status, now: float) -> Group:
+def _look(place: Installation) -> Report:
+    status, trouble = None, []
+    try:
+        status = ask_status(place.settings.socket, TIMEOUT_S)
+    except SteembotError as error:
+        trouble.append(str(error))
+    units: list[overview.Unit] = []
+    bots: list[overview.BotState] = []
+    try:
+        units = overview.units(place)
+        bots = overview.bots(place)
+    except OSError as error:
+        trouble.append(str(error))
+    return Report(
+        broadcaster=None if status is None else _broadcaster(status, time.time()),
+        trouble="; ".join(trouble),
+        nodes=[] if status is None else status.nodes,
+        clients=[] if status is None else status.clients,
+        bots=bots,
+        units=units,
+    )
+
+
+def _broadcaster(status: wire.Status, now: float) -> Broadcaster:
+    head = None
+    if status.head is not None:
+        age_s = max(0, int(now) - status.head_timestamp)
+        head = Head(status.head.num, status.head.id, status.head_timestamp, age_s)
+    return Broadcaster(status.words, status.chain, head, status.irreversible, status.oldest)
+
+
+def _page(report: Report) -> Group:
+    parts: list[RenderableType] = []
+    if report.trouble:
+        parts.append(Text(f"steembot: {report.trouble}", style="red"))
+    if report.broadcaster is not None:
+        parts.append(_facts(report.broadcaster))
+    for table in (_nodes(report), _clients(report), _bots(report), _units(report)):
+        if table.row_count:
+            parts += [Text(), table] if parts else [table]
+    if report.broadcaster is not None and not report.clients:
+        parts.append(Text("no clients"))
+    return Group(*parts)
+
+
+def _facts(broadcaster: Broadcaster) -> Table:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
-    facts.add_row("broadcaster", status.words or "serving")
-    facts.add_row("chain", status.chain)
-    if status.head is None:
+    facts.add_row("broadcaster", broadcaster.words or "serving")
+    facts.add_row("chain", broadcaster.chain)
+    head = broadcaster.head
+    if head is None:
         facts.add_row("head", "no block yet")
     else:
-        age_s = max(0, int(now) - status.head_timestamp)
-        facts.add_row("head", f"block {status.head.num:,} ({status.head.id}), {age_s:,} s old")
-        facts.add_row("irreversible", f"block {status.irreversible:,}")
-        facts.add_row("block log", f"from block {status.oldest:,} on")
-    if not status.clients:
-        return Group(facts, Text("no clients"))
-    clients = Table(
-        "client", "pid", "uid", "types", "mode", "blocks behind", box=None, pad_edge=False
-    )
-    for client in status.clients:
-        clients.add_row(
-            client.name,
+        facts.add_row("head", f"block {head.num:,} ({head.id}), {head.age_s:,} s old")
+        facts.add_row("irreversible", f"block {broadcaster.irreversible:,}")
+        facts.add_row("block log", f"from block {broadcaster.oldest:,} on")
+    return facts
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False)
+
+
+def _state(word: str) -> Text:
+    return Text(word, style=_COLOURS.get(word, "yellow"))
+
+
+def _nodes(report: Report) -> Table:
+    table = _table("node", "state", "head", "latency", "failures", "last failure")
+    for node in report.nodes:
+        table.add_row(
+            Text(node.url),
+            _state(node.state),
+            f"{node.head:,}" if node.head else "",
+            "" if node.latency_ms is None else f"{node.latency_ms:.0f} ms",
+            Text(", ".join(f"{count} {kind}" for kind, count in node.errors.items())),
+            Text(node.trouble),
+        )
+    return table
+
+
+def _clients(report: Report) -> Table:
+    table = _table("client", "pid", "uid", "types", "mode", "blocks behind")
+    for client in report.clients:
+        table.add_row(
+            Text(client.name),
             str(client.pid),
             str(client.uid),
-            ", ".join(client.types),
+            Text(", ".join(client.types)),
             client.mode,
             f"{client.lag:,}",
         )
-    return Group(facts, Text(), clients)
+    return table
+
+
+def _bots(report: Report) -> Table:
+    table = _table("bot", "block", "dead letters")
+    for bot in report.bots:
+        if bot.trouble:
+            table.add_row(Text(bot.name), Text(bot.trouble, style="yellow"), "")
+            continue
+        letters = Text(f"{bot.dead_letters:,}", style="red" if bot.dead_letters else "")
+        table.add_row(Text(bot.name), "" if bot.block is None else f"{bot.block:,}", letters)
+    return table
+
+
+def _units(report: Report) -> Table:
+    table = _table("unit", "state", "restarts", "pid", "says")
+    for unit in report.units:
+        table.add_row(
+            unit.name,
+            _state(unit.state),
+            str(unit.restarts),
+            str(unit.pid) if unit.pid else "",
+            Text(unit.status),
+        )
+    return table

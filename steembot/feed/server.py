@@ -67,7 +67,7 @@ class FeedServer:
     """Serves ``source`` to clients. One thread calls :meth:`turn`; nothing here blocks.
 
     ``listener`` is the descriptor that systemd holds, or ``None`` to bind ``path`` ourselves.
-    ``words`` gives the broadcaster's status in words.
+    ``words`` gives the broadcaster's status in words, ``nodes`` how the chain's nodes are.
     """
 
     def __init__(
@@ -79,11 +79,13 @@ class FeedServer:
         listener: int | None,
         words: Callable[[], str] = lambda: "",
         head_timestamp: Callable[[], int] = lambda: 0,
+        nodes: Callable[[], list[wire.NodeStatus]] = list,
     ) -> None:
         self._source = source
         self._chain = chain
         self._words = words
         self._head_timestamp = head_timestamp
+        self._nodes = nodes
         self.session_id = secrets.token_hex(8)
         self._clients: dict[bytes, _Client] = {}
         self._heartbeat_due = 0.0
@@ -198,6 +200,7 @@ class FeedServer:
                 )
                 for client in self._clients.values()
             ],
+            nodes=self._nodes(),
         )
 
     # ---- the socket

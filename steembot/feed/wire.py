@@ -164,6 +164,22 @@ class ClientStatus(msgspec.Struct, frozen=True):
     credit: int
 
 
+class NodeStatus(msgspec.Struct, frozen=True):
+    """One node. ``state`` is ``well``, ``resting`` (for ``rests_s`` more) or ``probation``.
+
+    ``errors`` counts its failures by their kind since the broadcaster's start, ``trouble`` is the
+    last of them in words. ``head`` is 0 and ``latency_ms`` null while they are not known.
+    """
+
+    url: str
+    state: str
+    head: U32
+    rests_s: float
+    latency_ms: float | None
+    errors: dict[str, int]
+    trouble: str
+
+
 class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
     """How the broadcaster is, for people: ``steembot status``."""
 
@@ -176,6 +192,7 @@ class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
     oldest: U32 | None
     words: str
     clients: list[ClientStatus]
+    nodes: list[NodeStatus] = []
 
 
 class Error(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):

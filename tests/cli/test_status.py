@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
 
-from tests.support.processes import Process
+import jsonschema
+import msgspec
+import pytest
+
+from steembot.cli.status import Report
+from tests.support.processes import SCRIPTS, Process
+
+SCHEMA = json.loads(Path(__file__).with_name("status.schema.json").read_text())
+
+
+def test_the_schema_is_the_commands_own():
+    """What scripts rely on does not change unseen: the schema here is changed with the command."""
+    assert msgspec.json.schema(Report) == SCHEMA
 
 
 def test_status_tells_head_and_clients(tmp_path, settings, broadcaster, steembot):
@@ -14,8 +32,9 @@ def test_status_tells_head_and_clients(tmp_path, settings, broadcaster, steembot
         status, lines = steembot("status", "--json")
         assert status == 0
         told = json.loads(lines[-1])
-        assert told["head"][0] == 120
-        assert told["chain"] == "steem"
+        jsonschema.validate(told, SCHEMA)
+        assert told["broadcaster"]["head"]["num"] == 120
+        assert told["broadcaster"]["chain"] == "steem"
         (client,) = told["clients"]
         assert (client["name"], client["pid"], client["types"]) == ("bot", bot.pid, ["comment"])
         status, lines = steembot("status")
@@ -30,4 +49,81 @@ def test_without_a_broadcaster_it_says_so(steembot):
     status, lines = steembot("status")
     assert status != 0
     assert len(lines) == 1
+    assert lines[0].startswith("steembot: ")
     assert "b.sock" in lines[0]
+    status, lines = steembot("status", "--json")
+    assert status == 1
+    told = json.loads(lines[-1])
+    jsonschema.validate(told, SCHEMA)
+    assert told["broadcaster"] is None
+    assert "b.sock" in told["trouble"]
+
+
+def test_nodes_are_told_with_their_health(tmp_path, settings, steembot):
+    """One that answers is well; one that refuses rests or is on probation, and is named."""
+    nodes = f"{settings['STEEMBOT_NODES']},http://127.0.0.1:9"
+    with Process(
+        "steembot-broadcaster", env=settings | {"STEEMBOT_NODES": nodes}, cwd=tmp_path
+    ) as b:
+        b.says("127.0.0.1:9: ")
+        status, lines = steembot("status", "--json")
+        page = "\n".join(steembot("status")[1])
+    assert status == 0
+    told = json.loads(lines[-1])
+    jsonschema.validate(told, SCHEMA)
+    well, ill = told["nodes"]
+    assert (well["state"], well["head"], well["errors"]) == ("well", 120, {})
+    assert well["latency_ms"] > 0
+    assert ill["state"] in ("resting", "probation")
+    assert ill["errors"]["unreachable"] >= 1
+    assert "refused" in ill["trouble"]
+    assert "unreachable" in page
+
+
+def test_dead_letters_are_counted(tmp_path, settings, broadcaster, steembot):
+    """What a bot set aside, and where it stands, is read from its file, running or not."""
+    (tmp_path / "failing.py").write_text(
+        "from steembot.bot import Bot\nbot = Bot()\n"
+        "@bot.on('comment')\ndef fail(op, ctx): raise RuntimeError('by intent')\n"
+    )
+    more = {"STEEMBOT_HANDLERS": "failing", "STEEMBOT_BOT_NAME": "failing"}
+    with Process("steembot-bot", env=settings | more, cwd=tmp_path) as bot:
+        bot.says("as a dead letter")
+        status, lines = steembot("status", "--json")
+    told = json.loads(lines[-1])
+    jsonschema.validate(told, SCHEMA)
+    (bot,) = told["bots"]
+    assert (status, bot["name"]) == (0, "failing")
+    assert bot["dead_letters"] >= 1
+    assert bot["block"] >= 1
+    (tmp_path / "state" / "bot-torn.sqlite3").write_text("no database")
+    told = json.loads(steembot("status", "--json")[1][-1])
+    (torn,) = (bot for bot in told["bots"] if bot["name"] == "torn")
+    assert torn["dead_letters"] is None
+    assert "not a database" in torn["trouble"]
+
+
+def test_watching_goes_on_until_it_is_stopped(tmp_path, settings, broadcaster):
+    """Object after object, valid each, until Ctrl-C, which is no failure."""
+    with Process("steembot", "status", "--watch", "--json", env=settings, cwd=tmp_path) as watch:
+        watch.wait_for(lambda lines: len(lines) >= 2, "two objects")
+        watch.signal(signal.SIGINT)
+        assert watch.ended() == 0
+    for line in watch.lines:
+        jsonschema.validate(json.loads(line), SCHEMA)
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colours_are_for_terminals_that_want_them(settings, broadcaster, no_color):
+    """On a terminal there are colours, unless NO_COLOR is set; in a pipe there are none."""
+    ours, theirs = pty.openpty()
+    env = settings | {"TERM": "xterm", "NO_COLOR": no_color}
+    subprocess.run([SCRIPTS / "steembot", "status"], env=env, stdout=theirs, check=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # a terminal whose other end is closed
+        while read := os.read(ours, 65536):
+            shown += read
+    os.close(ours)
+    assert b"well" in shown
+    assert (b"\x1b[32m" in shown) == (not no_color)

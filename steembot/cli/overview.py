@@ -1,0 +1,96 @@
+"""What there is to see of an installation from outside: its units, and what its bots set aside."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from steembot.cli.installation import Installation
+
+UNITS = (
+    "steembot.target",
+    "steembot-broadcaster.socket",
+    "steembot-broadcaster.service",
+    "steembot-bot.service",
+    "steembot-bot@*.service",
+)
+_PROPERTIES = "Id,ActiveState,SubState,NRestarts,MainPID,StatusText"
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """One unit as systemd has it. ``status`` is what its process says of itself."""
+
+    name: str
+    state: str
+    sub_state: str
+    restarts: int
+    pid: int
+    status: str
+
+
+class BotState(msgspec.Struct, frozen=True):
+    """One bot's file: the block at which it stands, and how many dead letters it holds.
+
+    Where the file cannot be read, both are null and ``trouble`` says why.
+    """
+
+    name: str
+    block: int | None
+    dead_letters: int | None
+    trouble: str
+
+
+def units(place: Installation) -> list[Unit]:
+    """The installed units; none where steembot does not run under systemd.
+
+    Raises :class:`OSError` when systemd does not answer.
+    """
+    if not place.system or shutil.which("systemctl") is None:
+        return []
+    shown = subprocess.run(  # noqa: S603 (fixed words)
+        ["systemctl", "show", f"--property={_PROPERTIES}", *UNITS],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if shown.returncode != 0:
+        raise OSError(shown.stderr.strip() or "systemd does not answer")
+    return [_unit(block.splitlines()) for block in shown.stdout.strip().split("\n\n") if block]
+
+
+def _unit(lines: Sequence[str]) -> Unit:
+    has = dict(line.split("=", 1) for line in lines if "=" in line)
+    return Unit(
+        name=has["Id"],
+        state=has["ActiveState"],
+        sub_state=has["SubState"],
+        restarts=int(has.get("NRestarts") or 0),
+        pid=int(has.get("MainPID") or 0),
+        status=has.get("StatusText", ""),
+    )
+
+
+def bots(place: Installation) -> list[BotState]:
+    """All bots that have a state here. Raises :class:`OSError` when the folder can't be seen."""
+    return [_bot(name, place.bot_state(name)) for name in place.bots()]
+
+
+def _bot(name: str, path: Path) -> BotState:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        try:
+            query = "SELECT count(*) FROM dead_letter WHERE NOT dropped"
+            (count,) = connection.execute(query).fetchone()
+            (after,) = connection.execute("SELECT position FROM progress").fetchone()
+        finally:
+            connection.close()
+    except (sqlite3.Error, OSError) as error:
+        return BotState(name, None, None, f"{path}: {error}")
+    # A cursor begins with its block's number.
+    block = after.split("-")[0] if after else ""
+    return BotState(name, int(block) if block.isdecimal() else None, count, "")
