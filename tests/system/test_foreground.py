@@ -74,7 +74,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 def test_prints_links_heals_and_ends(demo: Demo) -> None:
-    """Links come; a killed process comes back and only the link in flight may come twice; Ctrl-C leaves nothing."""
+    """Links come; what is killed comes back, at most one link comes twice; Ctrl-C ends all."""
     demo.wait_until(lambda: len(demo.links()) > 10, timeout_s=60)
     (bot,) = demo.pids("python.*steembot-bot")
     os.kill(bot, signal.SIGKILL)
