@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import click
 import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from steembot.bot import runner as bot_runner
 from steembot.bot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
 from steembot.bot.runner import Runner
@@ -22,6 +24,8 @@ from steembot.cli import installation, past_blocks, recording
 from steembot.feed import wire
 from steembot.operation import Block
 from steembot.settings import Settings
+
+RUNNER = bot_runner.__name__
 
 DELAY_S = 1.0
 """How old a block is in a replay: as if it came a moment after it was made."""
@@ -61,8 +65,7 @@ def command(
     bot = load_bot(named)
     check_types(bot, named, given.chain, virtual_ops=given.virtual_ops or file is not None)
     blocks, total = _blocks(given, first, last, file)
-    _Lines.install()
-    with tempfile.TemporaryDirectory(prefix="steembot-replay-") as folder:
+    with _Lines(), tempfile.TemporaryDirectory(prefix="steembot-replay-") as folder:
         path = Path(folder, "bot.sqlite3")
         with BotState(path, chain=given.chain) as state:
             failed = _run(bot, state, given.chain, blocks, total)
@@ -147,16 +150,21 @@ def _place(handlers: str) -> str:
 class _Lines(logging.Handler):
     """What the handlers log, on standard output; what is wrong, on standard error."""
 
-    @classmethod
-    def install(cls) -> None:
-        """Take the place of what a service logs to."""
+    def __enter__(self) -> Self:
         root = logging.getLogger()
-        root.handlers[:] = [cls()]
+        self._before = root.handlers[:], root.level
+        root.handlers[:] = [self]
         root.setLevel(logging.INFO)
-        # Dead letters are told in the end, each with its traceback once.
-        logging.getLogger("steembot.bot.runner").setLevel(logging.CRITICAL)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        root = logging.getLogger()
+        root.handlers[:], level = self._before
+        root.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == RUNNER:  # dead letters are told in the end, each with its traceback once
+            return
         block = getattr(record, "STEEM_BLOCK", None)
         words = record.getMessage()
         click.echo(
