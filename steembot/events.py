@@ -347,6 +347,21 @@ TIMER_FAILED = Event(
     "Mend the function.",
 )
 
+METRICS_LOST = Event(
+    "da5cea354864456e816a82a0e2d85291",
+    "The metrics of @STEEMBOT_PROCESS@ cannot be written",
+    "STEEMBOT_METRICS names a folder that this process cannot write to. Everything else goes on.",
+    "Let the user of the process write there; under systemd also name the folder in "
+    "ReadWritePaths= of its unit (systemctl edit).",
+)
+METRICS_UNSERVED = Event(
+    "3a426b0fc0d3414b9202da7f59a9b604",
+    "A bot's metrics are not served",
+    "STEEMBOT_METRICS names an address. There the broadcaster serves its metrics; a bot has no "
+    "network, and keeps none.",
+    "To have a bot's metrics as well, name a folder, such as /run/steembot/metrics.",
+)
+
 
 def events() -> dict[str, Event]:
     """All events by their names here."""

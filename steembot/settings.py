@@ -36,7 +36,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``start`` is the first block of a process's first start; ``None`` means the head. ``nodes``
     are base URLs in order of preference; ``quorum`` of them must agree on a block, and each is
-    sent ``node_rate`` requests a second at most. ``log_blocks`` counts blocks.
+    sent ``node_rate`` requests a second at most. ``log_blocks`` counts blocks. ``metrics`` is a
+    folder to write them to, an address to serve them at, or ``None``.
     """
 
     chain: Chain
@@ -52,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handlers: str
     mode: Mode
     log_level: LogLevel
+    metrics: Path | tuple[str, int] | None
 
 
 def load(
@@ -100,6 +102,7 @@ def load(
         handlers=read("STEEMBOT_HANDLERS", "steembot.bot.handlers.new_posts"),
         mode=read("STEEMBOT_MODE", "head"),
         log_level=read("STEEMBOT_LOG_LEVEL", "info"),
+        metrics=read("STEEMBOT_METRICS", ""),
     )
 
 
@@ -219,6 +222,19 @@ def _socket(name: str, text: str) -> Path:
     return path
 
 
+def _metrics(name: str, text: str) -> Path | tuple[str, int] | None:
+    if not text:
+        return None
+    if text.startswith("/"):
+        return _absolute_path(name, text)
+    # Anybody on this machine may ask, nobody else.
+    found = re.fullmatch(r"(127\.0\.0\.1|\[::1\]):([0-9]{1,5})", text)
+    if found is None or not 0 < int(found[2]) < 2**16:
+        allowed = "allowed are a folder's absolute path, 127.0.0.1:PORT and [::1]:PORT"
+        raise SettingsError(name, text, allowed)
+    return found[1].strip("[]"), int(found[2])
+
+
 def _matching(pattern: str, allowed: str) -> Callable[[str, str], str]:
     def read(name: str, text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -253,4 +269,5 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     ),
     "STEEMBOT_MODE": _one_of("head", "irreversible"),
     "STEEMBOT_LOG_LEVEL": _one_of("debug", "info", "warning", "error"),
+    "STEEMBOT_METRICS": _metrics,
 }

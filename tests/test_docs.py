@@ -71,7 +71,11 @@ def test_the_readme_tells_the_defaults(tmp_path):
     told = {name.strip("`"): default for name, default, *_ in rows(README, "Settings")}
     # Those that are a value, and not words about one.
     values = {n: m[1] for n, d in told.items() if (m := re.match(r"`([^`]+)`", d))}
-    assert told.keys() - values.keys() == {"STEEMBOT_NODES", "STEEMBOT_STATE_DIR"}
+    assert told.keys() - values.keys() == {
+        "STEEMBOT_NODES",
+        "STEEMBOT_STATE_DIR",
+        "STEEMBOT_METRICS",
+    }
     assert settings.load(values, tmp_path) == settings.load({}, tmp_path)
     urls = re.findall(r"`(https://[^`]+)`", README.read_text())
     assert set(urls) == {url for chain in PROFILES.values() for url in chain.nodes}

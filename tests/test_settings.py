@@ -62,7 +62,9 @@ def test_every_setting_is_taken(read):
         STEEMBOT_HANDLERS="my_bots.tips",
         STEEMBOT_MODE="irreversible",
         STEEMBOT_LOG_LEVEL="debug",
+        STEEMBOT_METRICS="[::1]:9464",
     )
+    assert settings.metrics == ("::1", 9464)
     assert settings.chain == "hive"
     assert settings.quorum == 2
     assert settings.node_rate == 5
@@ -127,6 +129,10 @@ WRONG = [
     ("STEEMBOT_MODE", "safe", "head, irreversible"),
     ("STEEMBOT_LOG_LEVEL", "verbose", "debug, info, warning, error"),
     ("STEEMBOT_LOG_LEVEL", "INFO", "debug, info, warning, error"),
+    ("STEEMBOT_METRICS", "0.0.0.0:9464", "127.0.0.1:PORT"),
+    ("STEEMBOT_METRICS", "127.0.0.1:0", "127.0.0.1:PORT"),
+    ("STEEMBOT_METRICS", "127.0.0.1:65536", "127.0.0.1:PORT"),
+    ("STEEMBOT_METRICS", "metrics", "a folder's absolute path"),
 ]
 
 

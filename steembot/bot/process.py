@@ -6,6 +6,10 @@ import faulthandler
 import logging
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steembot import events, service, settings
 from steembot.bot.bot import Bot
@@ -17,6 +21,9 @@ from steembot.feed import wire
 from steembot.feed.client import Connected, Disconnected, Event, FeedClient, Refused
 from steembot.feed.wire import ErrorCode
 from steembot.settings import Settings
+
+if TYPE_CHECKING:
+    from steembot.bot.meters import Meters
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +53,12 @@ def run() -> None:
             mode=given.mode,
             after=lambda: _after(state, given),
         ) as client,
+        _published(given) as meters,
     ):
         client.wake_by(daemon.fileno())
         daemon.ready(f"waiting for the broadcaster at {given.socket}")
         try:
-            BotProcess(given, bot, state, client, daemon).serve()
+            BotProcess(given, bot, state, client, daemon, meters=meters).serve()
         except Stopped:
             pass
         finally:
@@ -68,18 +76,23 @@ class BotProcess:
         state: BotState,
         client: FeedClient,
         daemon: service.Service,
+        *,
+        meters: Meters | None = None,
     ) -> None:
         self._given = given
+        self._meters = meters
         self._bot = bot
         self._state = state
         self._client = client
         self._daemon = daemon
+        self._measure_due = 0.0
         self._runner = Runner(
             bot,
             state,
             pause=lambda s: _pause(daemon, s),
-            alive=daemon.alive,
+            alive=daemon.alive if meters is None else self._alive,
             chain=given.chain,
+            called=None if meters is None else meters.called,
         )
         self._said: dict[str, float] = {}
         self._on_record = False
@@ -108,6 +121,21 @@ class BotProcess:
             if now >= words_due:
                 words_due = now + TURN_S
                 daemon.status(_words(self._state, connected=client.connected))
+                self._measure()
+
+    def _alive(self) -> None:
+        self._daemon.alive()
+        if time.monotonic() >= self._measure_due:
+            self._measure()
+
+    def _measure(self) -> None:
+        """Note for the metrics what only this thread may look at."""
+        meters, position = self._meters, self._state.position
+        if meters is not None:
+            self._measure_due = time.monotonic() + TURN_S
+            meters.block = None if position is None else position.block_num
+            meters.connected = self._client.connected
+            meters.dead_letters = self._state.letters.count()
 
     def _take(self, event: Event) -> None:
         match event:
@@ -167,6 +195,23 @@ class BotProcess:
         if now - self._said.get(what, float("-inf")) >= REPEAT_S:
             self._said[what] = now
             log.warning("%s", words, extra=event)
+
+
+@contextmanager
+def _published(given: Settings) -> Iterator[Meters | None]:
+    """Publish metrics while the context lasts, where the settings want it."""
+    if not isinstance(given.metrics, Path):
+        if given.metrics is not None:
+            words = "no metrics: STEEMBOT_METRICS names an address, and a bot has no network"
+            log.info(words, extra=events.METRICS_UNSERVED())
+        yield None
+        return
+    from steembot.bot.meters import Meters  # noqa: PLC0415 (only where they are wanted)
+    from steembot.metrics import Publisher  # noqa: PLC0415
+
+    meters = Meters(given.bot_name)
+    with Publisher(given.metrics, f"bot-{given.bot_name}", meters.collect):
+        yield meters
 
 
 def _refusal(refused: Refused, given: Settings) -> str:

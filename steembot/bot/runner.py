@@ -54,6 +54,7 @@ class Runner:
     ``pause(seconds)`` waits between tries and raises :class:`Stopped` when the process is to end;
     ``alive()`` is called after each operation, and feeds the watchdog. ``clock`` gives monotonic
     seconds, ``now`` seconds since 1970. ``chain`` names the blockchain.
+    ``called(type, seconds, failed)`` is told of each call of the handlers.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Runner:
         now: Callable[[], float] = time.time,
         chain: str = "steem",
         dry_run: bool = False,
+        called: Callable[[str, float, bool], None] | None = None,
     ) -> None:
         self._bot = bot
+        self._called = called
         self._state = state
         self._pause = pause
         self._alive = alive
@@ -219,7 +222,7 @@ class Runner:
     def _repeat(self, rules: list[Rule], operation: Operation) -> str | None:
         """Call these handlers until they succeed, as :meth:`_try` does."""
         for tried in range(TRIES):
-            error = self._call(rules, operation)
+            error = self._measured(rules, operation)
             if error is None:
                 break
             if tried < TRIES - 1:
@@ -231,6 +234,14 @@ class Runner:
                     extra=events.HANDLER_FAILED(**fields(operation)),
                 )
                 self._pause(BACKOFF_S[tried])
+        return error
+
+    def _measured(self, rules: list[Rule], operation: Operation) -> str | None:
+        if self._called is None:
+            return self._call(rules, operation)
+        begun = self._clock()
+        error = self._call(rules, operation)
+        self._called(operation.type, self._clock() - begun, error is not None)
         return error
 
     def _call(self, rules: list[Rule], operation: Operation) -> str | None:

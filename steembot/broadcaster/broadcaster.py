@@ -6,6 +6,9 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from steembot import events, service, settings
 from steembot.broadcaster.block_log import BlockLog
@@ -18,6 +21,9 @@ from steembot.errors import DiskError, SettingsError
 from steembot.feed.server import FeedServer
 from steembot.feed.wire import NodeStatus
 from steembot.settings import Settings
+
+if TYPE_CHECKING:
+    from steembot.broadcaster.meters import Meters
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +45,7 @@ class Broadcaster:
         self._failure: BaseException | None = None
         self._stopping = threading.Event()
         self._disk_trouble = ""
+        self._meters: Meters | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
@@ -64,15 +71,18 @@ class Broadcaster:
         ):
             block_log.first_wanted = given.start
             stream = self._stream(given, nodes, block_log)
-            with FeedServer(
-                block_log,
-                chain=given.chain,
-                path=given.socket,
-                listener=listener,
-                words=lambda: self._words(block_log, stream, None),
-                head_timestamp=lambda: block_log.head_timestamp,
-                nodes=lambda: [_node_status(state) for state in stream.nodes()],
-            ) as server:
+            with (
+                FeedServer(
+                    block_log,
+                    chain=given.chain,
+                    path=given.socket,
+                    listener=listener,
+                    words=lambda: self._words(block_log, stream, None),
+                    head_timestamp=lambda: block_log.head_timestamp,
+                    nodes=lambda: [_node_status(state) for state in stream.nodes()],
+                ) as server,
+                self._published(given, block_log, stream),
+            ):
                 follower = threading.Thread(target=self._follow, args=(stream,), name="chain")
                 follower.start()
                 try:
@@ -86,6 +96,21 @@ class Broadcaster:
             raise self._failure
         log.info("stopped", extra=events.STOPPED())
 
+    @contextmanager
+    def _published(
+        self, given: Settings, block_log: BlockLog, stream: ChainStream
+    ) -> Iterator[None]:
+        """Publish metrics while the context lasts, where the settings want it."""
+        if given.metrics is None:
+            yield
+            return
+        from steembot.broadcaster.meters import Meters  # noqa: PLC0415 (only where wanted)
+        from steembot.metrics import Publisher  # noqa: PLC0415
+
+        self._meters = Meters(block_log, stream)
+        with Publisher(given.metrics, "broadcaster", self._meters.collect):
+            yield
+
     def _wake(self) -> None:
         """Let the main thread look for what there is to send. From any thread."""
         os.eventfd_write(self._changed, 1)
@@ -93,6 +118,8 @@ class Broadcaster:
     def _stream(self, given: Settings, nodes: list[Node], block_log: BlockLog) -> ChainStream:
         def apply(change: Change, irreversible: int) -> None:
             self._write(block_log, change, irreversible)
+            if self._meters is not None:
+                self._meters.applied(change)
             self._wake()
 
         head = block_log.head
@@ -166,6 +193,8 @@ class Broadcaster:
             if now >= words_due:
                 words_due = now + 1.0
                 daemon.status(self._words(block_log, stream, server.clients))
+                if self._meters is not None:
+                    self._meters.clients = server.status().clients
                 # Waiting for room on the disk is no reason to be restarted.
                 stuck_s = now - stream.situation.attempted
                 if stuck_s < max(patience_s, STUCK_S) or self._disk_trouble:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -40,3 +41,24 @@ def test_status_tells_units_nodes_and_bots(steembot: Steembot, recorded: list[st
     assert told.returncode == 1
     units = {unit["name"]: unit["state"] for unit in json.loads(told.stdout)["units"]}
     assert units[BOT] == "inactive"
+
+
+def test_metrics_lie_where_node_exporter_reads(steembot: Steembot, recorded: list[str]) -> None:
+    """Sandboxed as they are, both processes write their files, which any user can read."""
+    machine = steembot.machine
+    steembot.serve(interval_s=0.05)
+    steembot.settings("STEEMBOT_METRICS=/run/steembot/metrics")
+    steembot.start()
+    steembot.wait_for_links(3)
+
+    def values(name: str) -> str:
+        path = f"/run/steembot/metrics/steembot-{name}.prom"
+        return machine.run("cat", path, user="nobody", check=False).stdout
+
+    machine.wait_until(lambda: "\nsteembot_head_block 30000" in values("broadcaster"))
+    machine.wait_until(lambda: 'steembot_bot_connected{bot="bot"} 1\n' in values("bot-bot"))
+    memory = re.search(r"\nsteembot_resident_memory_bytes{.*} (\d+)\n", values("bot-bot"))
+    print("the bot's memory with metrics:", int(memory[1]) / 2**20, "MiB")  # noqa: T201
+    assert int(memory[1]) < 32 * 2**20
+    machine.systemctl("stop", "steembot.target")
+    assert machine.run("ls", "/run/steembot/metrics").stdout == ""
