@@ -1,7 +1,9 @@
-"""Settings: environment and ``.env`` in, one frozen :class:`Settings` out.
+"""Settings: environment and a file in, one frozen :class:`Settings` out.
 
-The process's environment wins over ``.env`` in the working directory. Every value is checked
-here, once, so that nothing below meets a wrong one. Read at start and at reload, never at import.
+The process's environment wins over the file, which is ``.env`` in the working directory or what
+``STEEMBOT_SETTINGS_FILES`` names, as systemd's units do: an environment cannot be read anew at a
+reload, a file can. Every value is checked here, once, so that nothing below meets a wrong one. Read
+at start and at reload, never at import.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ PREFIX = "STEEMBOT_"
 
 _FOR_TESTS = frozenset({"STEEMBOT_CHAINDATA"})
 """Names that processes ignore: only the tests read them."""
+
+FILES = "STEEMBOT_SETTINGS_FILES"
+"""Names absolute paths, separated by colons, that are read instead of ``.env``. One that is missing
+holds nothing; the later one wins. No setting itself: it may stand in the environment only."""
 
 Chain = Literal["steem", "hive"]
 Mode = Literal["head", "irreversible"]
@@ -61,12 +67,18 @@ def load(
 ) -> Settings:
     """Read the settings from the environment and from ``file`` in ``directory``.
 
+    What :data:`FILES` names takes the place of that file.
     Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed.
     """
     environ = os.environ if environ is None else environ
-    dotenv = Path(file) if directory is None else directory / file
-    given = _from_dotenv(dotenv) | {
-        name: value for name, value in environ.items() if name.startswith(PREFIX)
+    files = [Path(file) if directory is None else directory / file]
+    if environ.get(FILES, "").strip():
+        files = [_absolute_path(FILES, path) for path in environ[FILES].strip().split(":")]
+    given: dict[str, str] = {}
+    for path in files:
+        given |= _from_dotenv(path)
+    given |= {
+        name: value for name, value in environ.items() if name.startswith(PREFIX) and name != FILES
     }
     for name, value in given.items():
         if name not in _READERS and name not in _FOR_TESTS:
@@ -117,8 +129,9 @@ def _from_dotenv(path: Path) -> dict[str, str]:
     for binding in parse_stream(io.StringIO(text)):
         name = binding.key or ""
         line = binding.original.string.strip()
-        # Lines that are not ours may be of another program, written as it likes.
-        if binding.error and PREFIX in line:
+        # Lines that are not ours may be of another program, written as it likes; and systemd takes
+        # a line with ; for a comment.
+        if binding.error and PREFIX in line and not line.startswith(";"):
             place = f"{path}, line {binding.original.line}"
             raise SettingsError(place, line, "allowed is NAME=value, with quotes in pairs")
         if name.startswith(PREFIX):

@@ -94,7 +94,8 @@ def test_the_readme_tells_who_reads_a_setting(process, module):
 def test_no_page_names_an_unknown_setting(page):
     """A setting that a page speaks of is one that there is."""
     fields = set(events.FIELDS)  # of the journal
-    assert named(page.read_text()) <= settings._READERS.keys() | settings._FOR_TESTS | fields
+    known = settings._READERS.keys() | settings._FOR_TESTS | {settings.FILES} | fields
+    assert named(page.read_text()) <= known
 
 
 # ---- links

@@ -244,6 +244,31 @@ def test_dotenv_is_that_of_the_working_directory(tmp_path, monkeypatch):
     assert load(HOME).start is None
 
 
+def test_files_that_are_named_take_the_place_of_dotenv(read, dotenv, tmp_path):
+    """The later file wins, the environment wins over both, and one that is missing is no error."""
+    dotenv("STEEMBOT_CHAIN=hive\n")
+    (tmp_path / "a").write_text("STEEMBOT_MODE=irreversible\nSTEEMBOT_LOG_LEVEL=error\n")
+    (tmp_path / "b").write_text("; STEEMBOT_CHAIN=hive\nSTEEMBOT_LOG_LEVEL='debug'\n")
+    files = f"{tmp_path}/a:{tmp_path}/b:{tmp_path}/missing"
+    settings = read(STEEMBOT_SETTINGS_FILES=files)
+    assert (settings.chain, settings.mode, settings.log_level) == ("steem", "irreversible", "debug")
+    settings = read(STEEMBOT_SETTINGS_FILES=files, STEEMBOT_LOG_LEVEL="warning")
+    assert settings.log_level == "warning"
+
+
+def test_a_named_file_has_an_absolute_path(read):
+    """A settings file whose place depends on the working directory is refused."""
+    with pytest.raises(SettingsError, match=r"STEEMBOT_SETTINGS_FILES='b': .*absolute path"):
+        read(STEEMBOT_SETTINGS_FILES="/a:b")
+
+
+def test_a_named_file_is_no_setting(read, dotenv):
+    """Which files are read is not said in one of them."""
+    dotenv("STEEMBOT_SETTINGS_FILES=/a\n")
+    with pytest.raises(SettingsError, match="STEEMBOT_SETTINGS_FILES"):
+        read()
+
+
 def test_a_working_directory_that_is_gone_has_no_dotenv(tmp_path, monkeypatch):
     """A process whose working directory was removed starts all the same."""
     gone = tmp_path / "gone"

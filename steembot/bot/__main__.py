@@ -25,7 +25,7 @@ LIMITS
     Reaches the broadcaster's socket and nothing else. Remembers 500,000 posts. Keeps 10,000 dead
     letters; with so many it waits at the next operation that fails, and says so.
 
-SETTINGS (environment, or .env in the working directory)
+SETTINGS (environment, or a file: /etc/steembot/steembot.env under systemd, else .env here)
     STEEMBOT_HANDLERS, STEEMBOT_BOT_NAME, STEEMBOT_MODE, STEEMBOT_START, STEEMBOT_SOCKET,
     STEEMBOT_STATE_DIR, STEEMBOT_CHAIN, STEEMBOT_VIRTUAL_OPS, STEEMBOT_LOG_LEVEL,
     STEEMBOT_METRICS: see the README.

@@ -29,7 +29,7 @@ LOG
 LIMITS
     256 clients, 1000 blocks of credit each. Messages from clients: 64 KiB.
 
-SETTINGS (environment, or .env in the working directory)
+SETTINGS (environment, or a file: /etc/steembot/steembot.env under systemd, else .env here)
     STEEMBOT_CHAIN, STEEMBOT_NODES, STEEMBOT_QUORUM, STEEMBOT_NODE_RATE, STEEMBOT_START,
     STEEMBOT_SOCKET, STEEMBOT_STATE_DIR, STEEMBOT_LOG_BLOCKS, STEEMBOT_VIRTUAL_OPS,
     STEEMBOT_LOG_LEVEL, STEEMBOT_METRICS: see the README.
