@@ -6,8 +6,8 @@
 
 The machine sees the host's files, but what it writes lies in memory and ends with it. It shares
 the host's network, thus also its loopback. It ends with the test process, however that one ends:
-each of the chain test, ``unshare``, ``systemd`` is killed by the kernel when the one before dies,
-and with its process 1 a PID namespace loses all processes, and then its mounts.
+each of the chain test, ``boot``, ``unshare``, ``systemd`` is killed by the kernel when the one
+before dies, and with its process 1 a PID namespace loses all processes, and then its mounts.
 """
 
 from __future__ import annotations
@@ -93,23 +93,31 @@ class Machine:
         ready.bind(f"\0{name}")
         output = ends.enter_context((work / "output").open("w+"))
         binds = [f"{source}={target}" for source, target in self._shown.items()]
-        unshare = subprocess.Popen(
+        boot = subprocess.Popen(
             [
                 *("sh", "-c", f'echo $$ >"{cgroup}/cgroup.procs" && exec "$@"', "sh"),
                 *("setpriv", "--pdeathsig", "KILL"),
-                *("unshare", "--kill-child", "--fork"),
-                *("--pid", "--mount", "--cgroup", "--uts", "--ipc"),
-                *("bash", BOOT, work, *binds),
+                *("unshare", "--mount", "bash", BOOT, work, *binds),
             ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env={"PATH": PATH, "NOTIFY_SOCKET": f"@{name}"},
         )
-        ends.callback(unshare.wait)
+        ends.callback(boot.wait)
         ends.callback(_kill, cgroup)
-        self._ended = os.pidfd_open(unshare.pid)
+        self._ended = os.pidfd_open(boot.pid)
         ends.callback(os.close, self._ended)
+        self._boot_pid, self._ready, self._output = boot.pid, ready, output
+        self._wait_for_boot()
+
+    def reboot(self) -> None:
+        """Shut it down and boot it again, with what it wrote but for /run and /tmp."""
+        self.systemctl("reboot")
+        self._wait_for_boot()
+
+    def _wait_for_boot(self) -> None:
+        ready, output = self._ready, self._output
         deadline = time.monotonic() + BOOT_TIMEOUT_S
         said = b""
         while b"READY=1" not in said.split(b"\n"):
@@ -120,8 +128,8 @@ class Machine:
                 how = "ended" if readable else f"was not complete after {BOOT_TIMEOUT_S:.0f} s"
                 raise RuntimeError(f"The boot {how}: {output.read()[-2000:]}")
             said = ready.recv(4096)
-        children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text()
-        self._pid = int(children.split()[0])
+        unshare = _child(self._boot_pid)
+        self._pid = _child(unshare)
 
     def run(
         self,
@@ -232,6 +240,12 @@ def _environment() -> dict[str, str]:
         if name.startswith("PIP_") or name.lower().endswith("_proxy")
     }
     return kept | {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+
+
+def _child(pid: int) -> int:
+    """Return a process's only child."""
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
 
 
 def _cgroup2() -> Path | None:
