@@ -3,6 +3,8 @@
 PREFIX ?= /usr/local
 # A folder to put the files in now. The paths below are where they will be found.
 DESTDIR ?=
+# Where make deb puts the package.
+OUTPUT ?= build
 # The system's own Python: the services' users cannot read one that lies in somebody's home.
 PYTHON ?= /usr/bin/python3
 ARGS ?=
@@ -16,19 +18,46 @@ SHELL := /bin/bash
 COMMANDS := steembot steembot-broadcaster steembot-bot steembot-devnode
 UNITS := $(wildcard deploy/systemd/*.target deploy/systemd/*.socket deploy/systemd/*.service)
 CATALOGS := $(wildcard deploy/systemd/*.catalog)
-SCRIPTS := deploy/build-venv deploy/foreground deploy/system-packages .ci/run
+SCRIPTS := $(addprefix deploy/,build-deb build-venv build-wheels completions foreground system-packages unit) \
+	$(wildcard deploy/deb/*) tests/system/boot .ci/run
 
+# Wheels that `make wheels` made, so that no installation from them needs the network.
+WHEELS ?=
+
+# For the whole system, or for the user who runs make and that user's own systemd.
+SCOPE := system
+ifeq ($(SCOPE),user)
+PREFIX := $(HOME)/.local
+SYSTEMCTL := systemctl --user
+UNIT_DIR := $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/systemd/user
+CONFIG := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
+ETC_UNITS := $(CONFIG)/systemd/user
+LEFT := $(CONFIG)/steembot and the state
+else
+SYSTEMCTL := systemctl
 # systemd looks into these two alone, wherever the program itself lies.
 SYSTEMD_LIB := $(if $(filter /usr,$(PREFIX)),/usr,/usr/local)/lib
+UNIT_DIR := $(SYSTEMD_LIB)/systemd/system
+CONFIG := /etc
+ETC_UNITS := /etc/systemd/system
+LEFT := /etc/steembot, /var/lib/steembot-*, and the users in group steembot
+endif
+SETTINGS := $(CONFIG)/steembot/steembot.env
 VENV_DIR := $(PREFIX)/lib/steembot
-SETTINGS := /etc/steembot/steembot.env
-EXAMPLE := $(PREFIX)/share/steembot/steembot.env
-BOTS := /etc/steembot/bots
+SHARE := $(PREFIX)/share
+EXAMPLE := $(SHARE)/steembot/steembot.env
+BOTS := $(CONFIG)/steembot/bots
+# Where a user's systemd puts state: up to version 253 beside the settings, then apart.
+USER_STATE := $(foreach folder,$(HOME)/.config $(HOME)/.local/state,'$(folder)'/steembot-{broadcaster,bot}{,-*})
+# Those that sysusers made.
+USERS := $(shell awk '$$1 == "u" { print $$2 }' deploy/systemd/steembot.sysusers)
+# Is there a systemd to be told? (Not in a chroot, nor while an image is built.)
+RUNNING := $(if $(filter user,$(SCOPE)),[[ -S $${XDG_RUNTIME_DIR-}/systemd/private ]],[[ -d /run/systemd/system ]])
 
 .PHONY: help
 help: ## Show this list
 	@echo 'make TARGET, where TARGET is one of:'
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo 'Variables: PREFIX=$(PREFIX) DESTDIR= PYTHON=$(PYTHON) ARGS=(for the tests) SEEDS=$(SEEDS)'
 
 ##### development
@@ -69,6 +98,7 @@ lint: $(READY) ## Check style and types
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy deploy/manual.py
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
 	else echo 'shellcheck is not installed: shell scripts were not checked'; fi
 
@@ -91,27 +121,36 @@ lock: $(READY) ## Choose the newest allowed version of every requirement
 
 ##### installation
 
+.PHONY: wheels
+wheels: ## Bring what an installation needs, for one without network (WHEELS=folder)
+	@[[ -n '$(WHEELS)' ]] || { echo 'Where to? make wheels WHEELS=folder' >&2; exit 1; }
+	@deploy/system-packages $(PYTHON) run
+	@deploy/build-wheels $(PYTHON) . '$(WHEELS)'
+
 .PHONY: install
-install: ## Install for systemd, as root (PREFIX=/usr/local DESTDIR=)
-ifeq ($(DESTDIR),)
+install: ## Install for systemd, as root (PREFIX=/usr/local DESTDIR= WHEELS=)
+ifeq ($(DESTDIR)$(SCOPE),system)
 	@[[ $$EUID == 0 ]] || { echo 'make install needs root: sudo make install' >&2; exit 1; }
 endif
 	@deploy/system-packages $(PYTHON) $(if $(DESTDIR),run,install)
 	@umask 022; \
 	rm -rf '$(DESTDIR)$(VENV_DIR)'.{new,old}; \
 	mkdir -p '$(DESTDIR)$(PREFIX)'/{bin,lib}; \
-	deploy/build-venv $(PYTHON) . '$(VENV_DIR)' '$(DESTDIR)$(VENV_DIR).new'; \
+	deploy/build-venv $(PYTHON) . '$(VENV_DIR)' '$(DESTDIR)$(VENV_DIR).new' '$(WHEELS)'; \
 	if [[ -e '$(DESTDIR)$(VENV_DIR)' ]]; then mv '$(DESTDIR)$(VENV_DIR)'{,.old}; fi; \
 	mv '$(DESTDIR)$(VENV_DIR)'{.new,}; \
 	rm -rf '$(DESTDIR)$(VENV_DIR).old'
 	@for command in $(COMMANDS); do \
 		ln -sfn ../lib/steembot/bin/$$command '$(DESTDIR)$(PREFIX)/bin/'; \
 	done
-	@install -d '$(DESTDIR)$(SYSTEMD_LIB)/systemd/system'
+	@umask 022; '$(DESTDIR)$(VENV_DIR)/bin/python' deploy/manual.py '$(DESTDIR)$(SHARE)/man'
+	@umask 022; deploy/completions '$(DESTDIR)$(VENV_DIR)/bin/python' '$(DESTDIR)$(SHARE)'
+	@install -d '$(DESTDIR)$(UNIT_DIR)'
 	@for unit in $(UNITS); do \
-		sed 's|@PREFIX@|$(PREFIX)|g' $$unit \
-		| install -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMD_LIB)/systemd/system/$${unit##*/}"; \
+		deploy/unit '$(PREFIX)' $(SCOPE) $$unit \
+		| install -m 644 /dev/stdin '$(DESTDIR)$(UNIT_DIR)'/"$${unit##*/}"; \
 	done
+ifeq ($(SCOPE),system)
 	@install -D -m 644 deploy/systemd/steembot.sysusers '$(DESTDIR)$(SYSTEMD_LIB)/sysusers.d/steembot.conf'
 	@install -D -m 644 deploy/systemd/steembot.tmpfiles '$(DESTDIR)$(SYSTEMD_LIB)/tmpfiles.d/steembot.conf'
 ifneq ($(CATALOGS),)
@@ -122,41 +161,84 @@ ifeq ($(DESTDIR),)
 	@systemd-tmpfiles --create $(SYSTEMD_LIB)/tmpfiles.d/steembot.conf
 	$(if $(CATALOGS),@journalctl --update-catalog)
 endif
+endif
 	@install -d -m 755 '$(DESTDIR)$(dir $(SETTINGS))' '$(DESTDIR)$(BOTS)'
 	@# A settings file that nobody has edited is the last installation's example.
 	@if [[ ! -e '$(DESTDIR)$(SETTINGS)' ]] || cmp -s '$(DESTDIR)'{'$(SETTINGS)','$(EXAMPLE)'}; then \
-		install -m 640 $(if $(DESTDIR),,-g steembot) deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
+		install -m 640 $(if $(DESTDIR)$(filter user,$(SCOPE)),,-g steembot) \
+			deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
 	fi
 	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
-	@install -m 644 deploy/systemd/bot.env '$(DESTDIR)$(dir $(EXAMPLE))'
+	@deploy/unit '$(PREFIX)' system deploy/bot-network.conf \
+	| install -m 644 /dev/stdin '$(DESTDIR)$(dir $(EXAMPLE))bot-network.conf'
 ifeq ($(DESTDIR),)
-	@if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+	@if $(RUNNING); then $(SYSTEMCTL) daemon-reload; fi
 	@echo 'Installed. Settings: $(SETTINGS)'
-	@if systemctl --quiet is-active steembot.target 2>/dev/null; then \
-		echo 'The old version is still running. Next: systemctl restart steembot.target'; \
+	@if $(SYSTEMCTL) --quiet is-active steembot.target 2>/dev/null; then \
+		echo 'The old version is still running. Next: $(SYSTEMCTL) restart steembot.target'; \
 	else \
-		echo 'Next: systemctl start steembot.target (and at every boot: systemctl enable steembot.target)'; \
+		echo 'Next: $(SYSTEMCTL) start steembot.target (and at every boot: $(SYSTEMCTL) enable steembot.target)'; \
 	fi
 endif
 
 .PHONY: uninstall
 uninstall: ## Stop and remove all but settings and state (/etc/steembot, /var/lib/steembot*)
 ifeq ($(DESTDIR),)
+ifeq ($(SCOPE),system)
 	@[[ $$EUID == 0 ]] || { echo 'make uninstall needs root: sudo make uninstall' >&2; exit 1; }
-	@if [[ -d /run/systemd/system && -e $(SYSTEMD_LIB)/systemd/system/steembot.target ]]; then \
-		systemctl --quiet disable --now steembot.target; \
-		systemctl --quiet disable steembot-bot@.service; \
-		systemctl --quiet stop 'steembot-bot@*.service'; \
+endif
+	@if $(RUNNING) && [[ -e '$(UNIT_DIR)/steembot.target' ]]; then \
+		$(SYSTEMCTL) --quiet disable --now steembot.target; \
+		$(SYSTEMCTL) --quiet stop $(foreach unit,$(notdir $(UNITS)),'$(subst @.,@*.,$(unit))'); \
 	fi
-	@rm -rf /run/steembot
+	@# Also links of a bot's own instance, which lead nowhere from now on.
+	@rm -f $(foreach unit,$(notdir $(UNITS)),'$(ETC_UNITS)'/*.{wants,requires,upholds}/$(subst @.,@*.,$(unit)))
+	$(if $(filter system,$(SCOPE)),@rm -rf /run/steembot)
 endif
 	@rm -rf '$(DESTDIR)$(VENV_DIR)' '$(DESTDIR)$(dir $(EXAMPLE))'
 	@rm -f $(COMMANDS:%='$(DESTDIR)$(PREFIX)/bin/%') \
-		$(UNITS:deploy/systemd/%='$(DESTDIR)$(SYSTEMD_LIB)/systemd/system/%') \
-		$(CATALOGS:deploy/systemd/%='$(DESTDIR)$(SYSTEMD_LIB)/systemd/catalog/%') \
+		'$(DESTDIR)$(SHARE)'/man/man[18]/steembot{,-*}.[18] \
+		'$(DESTDIR)$(SHARE)'/bash-completion/completions/steembot \
+		'$(DESTDIR)$(SHARE)'/zsh/site-functions/_steembot \
+		'$(DESTDIR)$(SHARE)'/fish/vendor_completions.d/steembot.fish \
+		$(UNITS:deploy/systemd/%='$(DESTDIR)$(UNIT_DIR)/%')
+ifeq ($(SCOPE),system)
+	@rm -f $(CATALOGS:deploy/systemd/%='$(DESTDIR)$(SYSTEMD_LIB)/systemd/catalog/%') \
 		'$(DESTDIR)$(SYSTEMD_LIB)'/{sysusers,tmpfiles}.d/steembot.conf
-ifeq ($(DESTDIR),)
-	$(if $(CATALOGS),@journalctl --update-catalog)
-	@if [[ -d /run/systemd/system ]]; then systemctl daemon-reload; fi
-	@echo 'Removed. Left for you: /etc/steembot, /var/lib/steembot-*, and the users in group steembot'
 endif
+ifeq ($(DESTDIR),)
+	$(if $(filter system,$(SCOPE)),$(if $(CATALOGS),@journalctl --update-catalog))
+	@if $(RUNNING); then $(SYSTEMCTL) daemon-reload; fi
+	@echo 'Removed. Left for you: $(LEFT)'
+endif
+
+.PHONY: purge
+purge: uninstall ## The same, and remove settings, state, users and group too
+ifeq ($(SCOPE),system)
+	@rm -rf /etc/steembot /var/lib/steembot{,-*} /var/lib/private/steembot* '$(ETC_UNITS)'/steembot*.d
+	@for user in $(USERS); do \
+		if id -u $$user >/dev/null 2>&1; then userdel $$user; fi; \
+	done
+	@if getent group steembot >/dev/null; then groupdel steembot; fi
+else
+	@rm -rf '$(dir $(SETTINGS))' '$(ETC_UNITS)'/steembot*.d $(USER_STATE)
+endif
+	@echo 'Those are removed as well.'
+
+.PHONY: install-user
+install-user: ## Install for yourself and your own systemd, without root, below ~/.local
+	@[[ $$EUID != 0 ]] || { echo 'make install-user is for a user; as root: make install' >&2; exit 1; }
+	@$(MAKE) --no-print-directory install SCOPE=user DESTDIR=
+
+.PHONY: uninstall-user
+uninstall-user: ## Remove that, but for settings and state
+	@$(MAKE) --no-print-directory uninstall SCOPE=user DESTDIR=
+
+.PHONY: purge-user
+purge-user: ## Remove those too
+	@$(MAKE) --no-print-directory purge SCOPE=user DESTDIR=
+
+.PHONY: deb
+deb: ## Make a Debian package in build/ (WHEELS= OUTPUT=)
+	@deploy/system-packages $(PYTHON) deb
+	@deploy/build-deb $(PYTHON) '$(OUTPUT)' '$(WHEELS)'

@@ -1,8 +1,9 @@
-"""Which installation a command speaks of: the developer's here, or the system's.
+"""Which installation a command speaks of: the developer's here, the user's own, or the system's.
 
-In a folder with ``.env``, or with a STEEMBOT_ variable set, it is that one. Otherwise, where
-``/etc/steembot/steembot.env`` exists, it is the installed one, whose processes keep their state
-below ``/var/lib``.
+In a folder with ``.env``, or with a STEEMBOT_ variable set, it is that one. Otherwise it is what
+was installed: by this user for themselves, where there is ``~/.config/steembot/steembot.env``; else
+for the system, where there is ``/etc/steembot/steembot.env``. What is installed keeps the
+state of each process in a folder of its own.
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ STATE = Path("/var/lib")
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """Settings, and where each process keeps its state."""
+    """Settings, and where each process keeps its state.
+
+    ``system``: it was installed for the whole system. ``state``: below it each process has a folder
+    of its own; ``None``: all share the one that the settings name.
+    """
 
     settings: Settings
     system: bool
+    state: Path | None
 
     def block_log(self) -> Path:
         """The broadcaster's block log."""
-        folder = STATE / "steembot-broadcaster" if self.system else self.settings.state_dir
-        return folder / "block-log.sqlite3"
+        own = self.state and self.state / "steembot-broadcaster"
+        return (own or self.settings.state_dir) / "block-log.sqlite3"
 
     def bot_state(self, name: str | None) -> Path:
         """The state of the bot of that name, or of the one that the settings name."""
@@ -37,14 +43,16 @@ class Installation(msgspec.Struct, frozen=True):
 
     def bot_folder(self, name: str | None) -> Path:
         """The folder in which a bot keeps its state."""
-        if not self.system:
+        if self.state is None:
             return self.settings.state_dir
-        own = STATE / f"steembot-bot-{name}"
-        return own if name and own.is_dir() else STATE / "steembot-bot"
+        own = self.state / f"steembot-bot-{name}"
+        return own if name and own.is_dir() else self.state / "steembot-bot"
 
     def bots(self) -> list[str]:
         """The names of all bots that have a state."""
-        folders = sorted(STATE.glob("steembot-bot*")) if self.system else [self.settings.state_dir]
+        folders = [self.settings.state_dir]
+        if self.state is not None:
+            folders = sorted(self.state.glob("steembot-bot*"))
         return sorted(
             path.name.removeprefix("bot-").removesuffix(".sqlite3")
             for folder in folders
@@ -59,8 +67,33 @@ def find(environ: Mapping[str, str] | None = None, directory: Path | None = None
     """
     environ = os.environ if environ is None else environ
     here = directory or Path.cwd()
-    told = any(name.startswith(settings.PREFIX) for name in environ)
-    if told or (here / ".env").is_file() or not SETTINGS_FILE.is_file():
-        return Installation(settings.load(environ, here), system=False)
-    given = settings.load(environ, SETTINGS_FILE.parent, SETTINGS_FILE.name)
-    return Installation(given, system="STEEMBOT_STATE_DIR" not in environ)
+    if any(name.startswith(settings.PREFIX) for name in environ) or (here / ".env").is_file():
+        return Installation(settings.load(environ, here), system=False, state=None)
+    own = _own_settings_file(environ)
+    if own.is_file():
+        return _own(own, environ)
+    if SETTINGS_FILE.is_file():
+        given = settings.load(environ, SETTINGS_FILE.parent, SETTINGS_FILE.name)
+        return Installation(given, system=True, state=STATE)
+    return Installation(settings.load(environ, here), system=False, state=None)
+
+
+def _own_settings_file(environ: Mapping[str, str]) -> Path:
+    return _home(environ, "XDG_CONFIG_HOME", ".config") / "steembot/steembot.env"
+
+
+def _own(file: Path, environ: Mapping[str, str]) -> Installation:
+    """What ``make install-user`` installed: its units say where the socket and the state are."""
+    run = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    with_socket = {**environ, "STEEMBOT_SOCKET": str(run / "steembot/broadcaster.sock")}
+    given = settings.load(with_socket, file.parent, file.name)
+    # A user's StateDirectory= lies below the settings up to systemd 253, and apart since then.
+    apart = _home(environ, "XDG_STATE_HOME", ".local/state")
+    old = file.parents[1]
+    state = old if (old / "steembot-broadcaster").is_dir() else apart
+    return Installation(given, system=False, state=state)
+
+
+def _home(environ: Mapping[str, str], variable: str, below: str) -> Path:
+    named = environ.get(variable)
+    return Path(named) if named else Path(environ.get("HOME") or Path.home()) / below

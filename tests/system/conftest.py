@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,9 +41,31 @@ def boot() -> Machine:
     return Machine({REPOSITORY: SOURCE} | ({recorded: CHAINDATA} if recorded else {}))
 
 
-def make(machine: Machine, *argv: str) -> str:
+def make(machine: Machine, *argv: str, source: str = SOURCE) -> str:
     """Run make in the machine's view of the repository, and return what it printed."""
-    return machine.run("make", "-C", SOURCE, "--no-print-directory", *argv, timeout_s=300).stdout
+    command = ["make", "-C", source, "--no-print-directory", *argv]
+    return machine.run(*command, timeout_s=300).stdout
+
+
+@functools.cache
+def wheels() -> str:
+    """Build what an installation needs, once for all tests; return where a machine sees it.
+
+    It is kept in the repository's build folder until a requirement changes.
+    """
+    locks = b"".join(path.read_bytes() for path in sorted(REPOSITORY.glob("requirements*.lock")))
+    kept = REPOSITORY / "build" / f"wheels-{hashlib.sha256(locks).hexdigest()[:16]}"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as work:
+            subprocess.run(
+                ["make", "wheels", f"WHEELS={work}/wheels"],
+                cwd=REPOSITORY,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            Path(f"{work}/wheels").rename(kept)
+    return f"WHEELS={SOURCE}/build/{kept.name}"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +79,7 @@ def bare() -> Iterator[Machine]:
 def installed() -> Iterator[Machine]:
     """Lend a machine on which somebody ran ``make install``, nothing more."""
     with boot() as machine:
-        make(machine, "install")
+        make(machine, "install", wheels())
         yield machine
 
 

@@ -53,22 +53,24 @@ class Steembot:
         self.machine = machine
         self._since = time.time()
 
-    def serve(self, interval_s: float, blocks: str = f"{CHAINDATA}/{RECORDED}") -> None:
+    def serve(
+        self, interval_s: float, blocks: str = f"{CHAINDATA}/{RECORDED}", *, port: int = 0
+    ) -> None:
         """Start a node that serves a recorded chain from its first block on."""
         self.machine.run(
             *("systemd-run", "--unit", NODE, "--collect", "--quiet"),
-            *("/usr/local/bin/steembot-devnode", "--port", "0"),
+            *("steembot-devnode", "--port", str(port)),
             *("--blocks", blocks, "--interval", str(interval_s)),
         )
         serving = self.machine.wait_for_entry(
             NODE, self.new(lambda e: bool(NODE_URL.search(e["MESSAGE"])))
         )
-        self._node = NODE_URL.search(serving["MESSAGE"])[0]
+        self.node = NODE_URL.search(serving["MESSAGE"])[0]
         self.settings()
 
     def settings(self, *more: str) -> None:
         """Write the settings file: the node, where to begin, and more."""
-        lines = [f"STEEMBOT_NODES={self._node}", f"STEEMBOT_START={FIRST_BLOCK}", *more]
+        lines = [f"STEEMBOT_NODES={self.node}", f"STEEMBOT_START={FIRST_BLOCK}", *more]
         text = "".join(f"{line}\n" for line in lines)
         self.machine.write("/etc/steembot/steembot.env", text)
 

@@ -1,11 +1,14 @@
-"""``make install`` and ``make uninstall``, really run on a machine of their own."""
+"""``make install``, ``uninstall``, ``purge`` and ``deb``, really run on a machine of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.system.conftest import SOURCE, make
+from tests.system.conftest import SOURCE, make, wheels
 from tests.system.machine import Machine
+from tests.system.swarm import BOT, BROADCASTER, Steembot
 
 pytestmark = pytest.mark.system
 
@@ -19,17 +22,28 @@ def files(machine: Machine) -> set[str]:
     listed = machine.run("find", *folders, "-xdev", "-not", "-type", "d", check=False).stdout
     # Accounts stay, since what lies in /var/lib is theirs.
     accounts = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/.pwd")
-    # The journal's own table of all catalogs, made anew at each change.
-    kept = (*accounts, "/var/lib/systemd/catalog/database")
+    # The journal's own table of all catalogs, made anew at each change, and the package manager's.
+    kept = (*accounts, "/var/lib/systemd/catalog/database", "/var/lib/dpkg")
     return {path for path in listed.splitlines() if not path.startswith(kept)}
+
+
+def accounts(machine: Machine) -> list[str]:
+    """List users and groups of steembot's."""
+    listed = machine.run("sh", "-c", "getent passwd; getent group").stdout
+    return [line.split(":")[0] for line in listed.splitlines() if line.startswith("steembot")]
+
+
+def units(machine: Machine) -> str:
+    """List the units of steembot's that systemd knows of."""
+    return machine.systemctl("list-units", "--all", "--plain", "--no-legend", "steembot*")
 
 
 def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     bare: Machine,
 ) -> None:
-    """Twice is harmless, an edited settings file stays, and nothing but one's own data is left."""
+    """Twice is harmless, an edited settings file stays; purge leaves nothing of all that."""
     before = files(bare)
-    printed = make(bare, "install")
+    printed = make(bare, "install")  # with all that it has to fetch
     assert "systemctl start steembot.target" in printed
     owner = bare.run("stat", "--format=%a %U %G", SETTINGS).stdout.split()
     assert owner == ["640", "root", "steembot"]
@@ -40,7 +54,7 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
 
     edited = "# mine\nSTEEMBOT_LOG_LEVEL=debug\n"
     bare.write(SETTINGS, edited)
-    make(bare, "install")
+    make(bare, "install", wheels())
     assert files(bare) == first
     assert bare.run("cat", SETTINGS).stdout == edited
     assert bare.run("stat", "--format=%a %U %G", SETTINGS).stdout.split() == owner
@@ -56,37 +70,51 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     assert {SETTINGS, "/var/lib/steembot-bot/state"} <= left
     others = {path for path in left - before if not path.startswith("/var/lib/steembot-")}
     assert others == {SETTINGS, "/etc/steembot/bots/mine.py"}
-    known = bare.systemctl("list-units", "--all", "--plain", "--no-legend", "steembot*")
-    assert known == ""
+    assert units(bare) == ""
 
-
-def test_a_staged_tree_works_where_it_is_put(bare: Machine) -> None:
-    """With DESTDIR nothing outside is touched, and the tree knows only its final place."""
-    bare.run("rm", "-rf", "/etc/steembot")
-    before = files(bare)
-    stage = "/tmp/a stage"
-    make(bare, "install", f"DESTDIR={stage}", "PREFIX=/usr")
+    assert set(accounts(bare)) == {"steembot", "steembot-broadcaster", "steembot-bot"}
+    make(bare, "purge")
     assert files(bare) == before
-    traces = bare.run("grep", "--recursive", "--files-with-matches", "a stage", stage, check=False)
-    assert traces.stdout == ""
-    staged = bare.run("sh", "-c", f"cd '{stage}' && find . -name 'steembot*' | sort").stdout
-    for expected in (
-        "./etc/steembot/steembot.env",
-        "./usr/lib/systemd/system/steembot.target",
-        "./usr/lib/systemd/system/steembot-broadcaster.socket",
-        "./usr/lib/systemd/system/steembot-broadcaster.service",
-        "./usr/lib/systemd/system/steembot-bot.service",
-        "./usr/lib/systemd/system/steembot-bot@.service",
-        "./usr/lib/systemd/catalog/steembot.catalog",
-        "./usr/lib/sysusers.d/steembot.conf",
-        "./usr/lib/tmpfiles.d/steembot.conf",
-        *(f"./usr/bin/{command}" for command in COMMANDS),
-    ):
-        assert expected in staged.splitlines()
+    assert accounts(bare) == []
 
-    bare.run("cp", "--archive", f"{stage}/.", "/")
-    for command in ("steembot-broadcaster", "steembot-bot"):
-        assert bare.run(command, "--version", user="nobody").stdout.startswith(command)
+
+@pytest.fixture
+def package(bare: Machine) -> Iterator[str]:
+    """Lend a Debian package, of which nothing is left afterwards."""
+    before = files(bare)
+    yield make(bare, "deb", wheels(), "OUTPUT=/tmp/a stage").splitlines()[-1]
+    bare.run("dpkg", "--purge", "steembot")
+    assert files(bare) == before
+    assert accounts(bare) == []
+    assert units(bare) == ""
+
+
+def test_a_package_installs_runs_upgrades_and_is_purged(bare: Machine, package: str) -> None:
+    """The package knows only its final place, starts nothing, and an upgrade starts what runs."""
+    bare.run("dpkg-deb", "--extract", package, "/tmp/extracted")
+    traces = ("grep", "--recursive", "--files-with-matches", "a stage", "/tmp/extracted")
+    assert bare.run(*traces, check=False).stdout == ""
+    bare.run("dpkg", "--install", package)
+    assert bare.systemctl("is-active", "steembot.target", check=False) == "inactive"
+    assert bare.systemctl("is-enabled", "steembot.target", check=False) == "disabled"
+    for command in COMMANDS:
+        assert command in bare.run(command, "--help", user="nobody").stdout
+    assert bare.run("stat", "--format=%a %U %G", SETTINGS).stdout == "640 root steembot\n"
+
+    steembot = Steembot(bare)
+    steembot.serve(interval_s=0.1)
+    steembot.start()
+    steembot.wait_for_links(3)
+    before = steembot.lives()
+    edited = bare.run("cat", SETTINGS).stdout
+    bare.run("dpkg", "--install", package)
+    assert bare.run("cat", SETTINGS).stdout == edited
+    bare.systemctl("start", BROADCASTER, BOT)
+    after = steembot.lives()
+    assert {unit for unit in after if after[unit] != before[unit]} >= {BROADCASTER, BOT}
+    steembot.wait_for_links(6)
+    links = steembot.links()
+    assert len(set(links)) == len(links)
 
 
 def test_without_root_it_says_what_to_do(bare: Machine) -> None:
