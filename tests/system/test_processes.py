@@ -1,0 +1,235 @@
+"""What systemd sees of the processes, and what it does: watchdog, reload, stop, crash loops."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.system.machine import Entry, Machine
+from tests.system.swarm import BOT, BROADCASTER, Steembot, is_link
+
+pytestmark = pytest.mark.system
+
+HANDLERS = "/etc/steembot/bots/test.py"
+
+SLOW = """
+import time
+from steembot.bot import Bot
+
+bot = Bot()
+
+@bot.on("comment")
+def slow(op, ctx):
+    ctx.log.info("begun %s", op.cursor)
+    time.sleep(1)
+    ctx.log.info("done %s", op.cursor)
+"""
+
+FATAL = """
+import os
+from steembot.bot import Bot
+
+bot = Bot()
+
+@bot.every(0.01)
+def die(ctx):
+    os._exit(9)
+"""
+
+NETWORK = """
+import urllib.request
+from steembot.bot import Bot
+
+bot = Bot()
+
+@bot.on("comment")
+def fetch(op, ctx):
+    try:
+        with urllib.request.urlopen("URL/faults", timeout=5) as answer:
+            ctx.log.info("reached it: %s", answer.status)
+    except OSError as error:
+        ctx.log.info("did not reach it: %s", error)
+"""
+
+DropIn = Callable[[str, str], None]
+
+
+@pytest.fixture
+def drop_in(installed: Machine) -> Iterator[DropIn]:
+    """Lend a function that changes a unit for the time of the test."""
+    written: list[str] = []
+
+    def write(unit: str, text: str) -> None:
+        folder = f"/run/systemd/system/{unit}.d"
+        installed.run("mkdir", "-p", folder)
+        installed.write(f"{folder}/test.conf", text)
+        written.append(folder)
+        installed.systemctl("daemon-reload")
+
+    yield write
+    installed.run("rm", "-rf", *written)
+    installed.systemctl("daemon-reload")
+
+
+@pytest.fixture
+def handlers(steembot: Steembot) -> Iterator[Callable[[str], None]]:
+    """Lend a function that gives the bot other handlers."""
+    machine = steembot.machine
+
+    def write(text: str) -> None:
+        machine.write(HANDLERS, text)
+        steembot.settings(f"STEEMBOT_HANDLERS={HANDLERS}")
+
+    yield write
+    machine.run("rm", "-f", HANDLERS)
+
+
+def said(steembot: Steembot, unit: str, pattern: str) -> list[str]:
+    """Return what matched in the messages of a unit in this test."""
+    wanted = steembot.new(lambda entry: True)
+    messages = [e["MESSAGE"] for e in steembot.machine.journal(unit) if wanted(e)]
+    return [m[0] for message in messages if (m := re.search(pattern, message))]
+
+
+@pytest.mark.parametrize(("victim", "other"), [(BROADCASTER, BOT), (BOT, BROADCASTER)])
+def test_a_frozen_process_is_noticed_and_healed(
+    steembot: Steembot, recorded: list[str], drop_in: DropIn, victim: str, other: str
+) -> None:
+    """The watchdog ends a process that stands still; each link comes once all the same."""
+    machine = steembot.machine
+    drop_in(victim, "[Service]\nWatchdogSec=3\n")
+    steembot.serve(interval_s=0.1)
+    steembot.start()
+    steembot.wait_for_links(5)
+    before = steembot.lives()
+    machine.kill(victim, "STOP")
+    machine.wait_for_entry(victim, steembot.new(lambda e: "Watchdog timeout" in e["MESSAGE"]))
+    steembot.wait_for_links(len(recorded))
+    assert steembot.links() == recorded
+    after = steembot.lives()
+    assert after[victim] != before[victim]
+    assert after[other] == before[other]
+
+
+def test_says_how_it_is_and_reloads_without_dropping_a_client(
+    steembot: Steembot, recorded: list[str]
+) -> None:
+    """STATUS= is for people; a reload reads the settings file, and nobody is cut off."""
+    machine = steembot.machine
+    steembot.serve(interval_s=0.1)
+    steembot.start()
+    steembot.wait_for_links(5)
+    node = re.escape(steembot.node.removeprefix("http://"))
+    for unit, words in (
+        (BROADCASTER, rf"block 30,000,\d+, [\d,]+ .*behind, .*1 client, node {node}"),
+        (BOT, r"block 30,000,\d+, connected"),
+    ):
+        machine.wait_until(
+            lambda: re.fullmatch(words, machine.show(unit, "StatusText")["StatusText"])
+        )
+
+    before = steembot.lives()
+    steembot.settings("STEEMBOT_LOG_LEVEL=debug")
+    machine.systemctl("reload", BROADCASTER, BOT)
+    for unit in (BROADCASTER, BOT):
+        machine.wait_for_entry(
+            unit, steembot.new(lambda e: "settings read again: log level debug" in e["MESSAGE"])
+        )
+    # One that is not allowed changes nothing.
+    steembot.settings("STEEMBOT_LOG_LEVEL=loud")
+    machine.systemctl("reload", BROADCASTER, BOT)
+    for unit in (BROADCASTER, BOT):
+        machine.wait_for_entry(
+            unit, steembot.new(lambda e: "STEEMBOT_LOG_LEVEL='loud'" in e["MESSAGE"])
+        )
+    steembot.settings()
+    steembot.wait_for_links(len(recorded))
+    assert steembot.links() == recorded
+    assert steembot.lives() == before
+    assert said(steembot, BOT, "disconnected.*") == []
+
+
+def test_a_stop_lets_the_operation_in_hand_finish(
+    steembot: Steembot, recorded: list[str], handlers: Callable[[str], None]
+) -> None:
+    """SIGTERM in the middle of a handler: it ends, is committed, and is not called again."""
+    machine = steembot.machine
+    steembot.serve(interval_s=0.05)
+    handlers(SLOW)
+    steembot.start()
+    for _ in range(2):
+        known = set(said(steembot, BOT, "begun .*"))
+
+        def begun(entry: Entry, known: set[str] = known) -> bool:
+            return entry["MESSAGE"].startswith("begun") and entry["MESSAGE"] not in known
+
+        machine.systemctl("start", BOT)
+        machine.wait_for_entry(BOT, steembot.new(begun))
+        began = time.monotonic()
+        machine.systemctl("stop", "steembot.target")
+        assert time.monotonic() - began < 3
+        assert machine.show(BOT, "Result", "ExecMainStatus") == {
+            "Result": "success",
+            "ExecMainStatus": "0",
+        }
+    begun_ones, done = (said(steembot, BOT, rf"(?<={word} ).*") for word in ("begun", "done"))
+    assert begun_ones == done
+    assert len(set(done)) == len(done) >= 2
+
+
+def test_a_crash_loop_leaves_the_others_alone(
+    steembot: Steembot, recorded: list[str], handlers: Callable[[str], None], drop_in: DropIn
+) -> None:
+    """A bot that dies again and again costs neither the broadcaster nor another bot anything."""
+    machine = steembot.machine
+    well = "steembot-bot@well.service"
+    drop_in(BOT, "[Service]\nRestartSec=100ms\n")
+    steembot.serve(interval_s=0.1)
+    handlers(FATAL)
+    machine.write(
+        "/etc/steembot/bots/well.env", "STEEMBOT_HANDLERS=steembot.bot.handlers.new_posts\n"
+    )
+    try:
+        machine.systemctl("start", "steembot.target", BROADCASTER, well)
+        lives = ("MainPID", "NRestarts")
+        before = [machine.show(unit, *lives) for unit in (BROADCASTER, well)]
+        machine.wait_until(lambda: int(machine.show(BOT, "NRestarts")["NRestarts"]) >= 5)
+        wanted = steembot.new(is_link)
+
+        def links() -> list[str]:
+            return [e["MESSAGE"] for e in machine.journal(well) if wanted(e)]
+
+        machine.wait_until(lambda: len(links()) >= len(recorded))
+        assert links() == recorded
+        assert [machine.show(unit, *lives) for unit in (BROADCASTER, well)] == before
+        assert machine.systemctl("is-active", "steembot.target", BROADCASTER, well).split() == (
+            ["active"] * 3
+        )
+    finally:
+        machine.systemctl("stop", well, check=False)
+        machine.run("rm", "/etc/steembot/bots/well.env")
+
+
+def test_a_bot_reaches_the_network_with_the_drop_in_alone(
+    steembot: Steembot, recorded: list[str], handlers: Callable[[str], None]
+) -> None:
+    """Not even loopback without it; with it, as documented, it does."""
+    machine = steembot.machine
+    steembot.serve(interval_s=0.1)
+    handlers(NETWORK.replace("URL", steembot.node))
+    steembot.start()
+    machine.wait_for_entry(BOT, steembot.new(lambda e: "did not reach it" in e["MESSAGE"]))
+    folder = f"/etc/systemd/system/{BOT}.d"
+    example = "/usr/local/share/steembot/bot-network.conf"
+    try:
+        machine.run("install", "-D", "-m", "644", example, f"{folder}/network.conf")
+        assert "systemctl restart steembot-bot" in machine.run("cat", example).stdout
+        machine.systemctl("daemon-reload")
+        machine.systemctl("restart", BOT)
+        machine.wait_for_entry(BOT, steembot.new(lambda e: "reached it: 200" in e["MESSAGE"]))
+    finally:
+        machine.run("rm", "-rf", folder)
+        machine.systemctl("daemon-reload")
