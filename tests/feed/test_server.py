@@ -22,7 +22,7 @@ from steembot.feed.server import FeedServer
 from steembot.feed.wire import ErrorCode
 from steembot.operation import BlockRef, Cursor
 from tests.feed.ends import PATIENCE_S, Driven, as_nobody, listening, program, public_folder
-from tests.feed.memory_chain import MemoryChain
+from tests.feed.memory_chain import Holder, MemoryChain
 
 ME = f"pid {os.getpid()}, uid {os.getuid()}"
 
@@ -395,6 +395,26 @@ def test_thirty_clients_each_get_everything(driven):
         assert got == expected
 
 
+def test_what_finds_no_room_in_the_queue_comes_later(chain, tmp_path, monkeypatch):
+    """Blocks and undos for a client that reads slowly wait for their turn, and none is left out."""
+    monkeypatch.setattr(server_module, "QUEUE_MESSAGES", 2)
+    with Driven(chain, tmp_path / "feed.sock") as driven:
+        chain.grow(*[("vote",) * 1500] * 40)
+        slow = driven.dealer(RCVHWM=1)
+        slow.subscribe(credit=wire.MAX_CREDIT)
+        assert isinstance(slow.receive(), wire.Subscribed)
+        for _ in range(100):
+            driven.turn()
+        (client,) = driven.server.status().clients
+        assert client.lag > 0, "there was room for everything: this shows nothing"
+        holder = Holder()
+        while len(holder.held) < 10 * 1500:
+            holder.take(slow.receive())
+        chain.fork(20, *[("comment",)] * 25)
+        while holder.held != chain.operations(["*"]):
+            holder.take(slow.receive())
+
+
 def test_a_long_backlog_delays_nobody(driven):
     """A client that catches up gets a bounded number of blocks, then it is another's turn."""
     driven.chain.grow(*[("vote",)] * 2000)
@@ -419,7 +439,7 @@ SERVER_THAT_TELLS_ITS_MEMORY = """
     from pathlib import Path
     import msgspec
     from steembot.feed.server import FeedServer
-    from tests.feed.memory_chain import MemoryChain
+    from tests.feed.memory_chain import Holder, MemoryChain
 
     chain = MemoryChain()
     chain.grow(("custom_json",))

@@ -13,7 +13,7 @@ from steembot.feed.session import SCAN_BLOCKS, Session
 from steembot.feed.wire import ErrorCode
 from steembot.operation import Cursor
 from tests.feed.memory_chain import Holder, MemoryChain
-from tests.support.blocks import TYPES, block_id
+from tests.support.blocks import TYPES, block_id, make_block
 
 EVERYTHING = ("*",)
 
@@ -603,3 +603,54 @@ def test_credit_has_a_limit():
     assert "1001" in str(error)
     assert "1000" in str(error)
     assert session.credit == wire.MAX_CREDIT
+
+
+# ---- older than the log, and fetched for the client
+
+
+@pytest.fixture
+def archived():
+    """A chain whose first five blocks are in the archive alone, none of them fetched yet."""
+    chain = MemoryChain()
+    chain.grow(*[("vote",), ("comment",)] * 5)
+    blocks = {num: chain.block(num) for num in range(1, 6)}
+    chain.prune(oldest=6)
+    chain.archive = dict.fromkeys(blocks)
+    return chain, blocks
+
+
+@pytest.mark.parametrize("by_number", [True, False])
+@pytest.mark.parametrize("order", [(3, 4, 5), (5, 4, 3), (4, 5, 3)])
+def test_blocks_that_are_being_fetched_are_waited_for(archived, order, by_number):
+    """In whatever order they arrive, none is passed over, though those behind it are there."""
+    chain, blocks = archived
+    session = subscribe(chain, 2 if by_number else Cursor.end_of(2, blocks[2].id))
+    got = []
+    for num in order:
+        assert read(session) == []
+        chain.archive[num] = blocks[num]
+        got += [message.num for message in read(session)]
+        assert got == list(range(3, 3 + len(got)))
+    assert got == list(range(3, 11))
+
+
+def test_old_blocks_of_another_branch_are_not_what_follows(archived):
+    """A client whose old block is no longer on the chain is told so, and gets nothing wrong."""
+    chain, blocks = archived
+    chain.archive.update(blocks)
+    session = subscribe(chain, Cursor.end_of(2, block_id(2, "", "another branch")))
+    assert refused(session.next).code == ErrorCode.UNKNOWN_BLOCK
+    session = subscribe(chain, Cursor(2, block_id(2, "", "another"), 0, 0))
+    assert refused(session.next).code == ErrorCode.UNKNOWN_BLOCK
+
+
+def test_a_part_of_an_old_block_is_gone_on_with(archived):
+    """Behind an operation in the middle of an old block comes the rest of that block."""
+    chain, blocks = archived
+    chain.archive.update(blocks)
+    chain.archive[2] = make_block(2, blocks[1].id, "old", ("vote", "comment", "vote"))
+    chain.archive[3] = make_block(3, chain.archive[2].id, "old")
+    first, *rest = chain.archive[2].operations
+    session = subscribe(chain, Cursor(2, chain.archive[2].id, *first.within_block))
+    (message,) = read(session, steps=1)
+    assert (message.num, list(message.operations)) == (2, rest)
