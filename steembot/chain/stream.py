@@ -44,7 +44,7 @@ from steembot.operation import Block, BlockRef
 
 log = logging.getLogger(__name__)
 
-AHEAD_BYTES = 12 * 1024 * 1024
+AHEAD_BYTES = 6 * 1024 * 1024
 """What is fetched ahead of the tip, as the nodes write it. The bound on memory while behind."""
 
 PATIENCE_S = 3.0

@@ -63,7 +63,7 @@ class Feed:
         (tmp_path / "client.py").write_text(CLIENT)
         # As the unit has it: how malloc is set decides how much of what was freed stays.
         unit_variables = dict(
-            re.findall(r"^Environment=(\w+)=(\S+)$", UNIT.read_text(), re.MULTILINE)
+            re.findall(r"^Environment=((?!STEEMBOT_)\w+)=(\S+)$", UNIT.read_text(), re.MULTILINE)
         )
         assert unit_variables
         self._env = unit_variables | environment(
