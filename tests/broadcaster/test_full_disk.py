@@ -17,13 +17,13 @@ from tests.support.processes import Process, environment
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 2 MiB."""
+    """A file system of 32 MiB: more than a slow run of the test writes."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place],
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", place],
         check=False,
         capture_output=True,
         text=True,
