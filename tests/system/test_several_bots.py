@@ -161,8 +161,12 @@ def test_each_bot_has_its_own_fate(bots: Bots, cursors: list[str]) -> None:
     assert bots.lines("well") == cursors
     assert bots.dead_letters("well") == []
     assert machine.show(units[0], "NRestarts") == {"NRestarts": "0"}
-    assert [one["cursor"] for one in bots.dead_letters("raises")] == seventh
-    assert [one["cursor"] for one in bots.dead_letters("dies")] == fatal
+    machine.wait_until(
+        lambda: [one["cursor"] for one in bots.dead_letters("raises")] == seventh, timeout_s=30
+    )
+    machine.wait_until(
+        lambda: [one["cursor"] for one in bots.dead_letters("dies")] == fatal, timeout_s=30
+    )
     # A journal match is the hook for an alarm.
     alarms = bots.machine.run(
         "journalctl",
