@@ -91,10 +91,15 @@ def recorded(chaindata: Path) -> list[str]:
     return links
 
 
+def forget(machine: Machine) -> None:
+    """Remove all state. That of units with a DynamicUser lies in a folder of its own."""
+    machine.run("sh", "-c", "rm -rf /var/lib/steembot-* /var/lib/private/steembot-*")
+
+
 @pytest.fixture
 def steembot(installed: Machine) -> Iterator[Steembot]:
     """Lend an installed steembot as new, and make it so again afterwards."""
     yield Steembot(installed)
     installed.systemctl("stop", "steembot.target", NODE, check=False)
     installed.systemctl("reset-failed")
-    installed.run("sh", "-c", "rm -rf /var/lib/steembot-*")
+    forget(installed)

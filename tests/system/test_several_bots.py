@@ -132,7 +132,7 @@ def bots(installed: Machine) -> Iterator[Bots]:
     installed.systemctl("disable", "steembot-bot@.service", check=False)
     installed.systemctl("stop", "steembot.target", "steembot-bot@*.service", NODE, check=False)
     installed.systemctl("reset-failed")
-    installed.run("sh", "-c", "rm -rf /var/lib/steembot-* /var/lib/private/steembot-*")
+    conftest.forget(installed)
     installed.run("sh", "-c", "rm -rf /etc/steembot/bots/* /run/systemd/system/steembot-bot@*.d")
     installed.systemctl("daemon-reload")
 
@@ -161,12 +161,8 @@ def test_each_bot_has_its_own_fate(bots: Bots, cursors: list[str]) -> None:
     assert bots.lines("well") == cursors
     assert bots.dead_letters("well") == []
     assert machine.show(units[0], "NRestarts") == {"NRestarts": "0"}
-    machine.wait_until(
-        lambda: [one["cursor"] for one in bots.dead_letters("raises")] == seventh, timeout_s=30
-    )
-    machine.wait_until(
-        lambda: [one["cursor"] for one in bots.dead_letters("dies")] == fatal, timeout_s=30
-    )
+    assert [one["cursor"] for one in bots.dead_letters("raises")] == seventh
+    assert [one["cursor"] for one in bots.dead_letters("dies")] == fatal
     # A journal match is the hook for an alarm.
     alarms = bots.machine.run(
         "journalctl",
