@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections import deque
-from collections.abc import Iterator
 
 import click
 from rich.console import Console
@@ -13,18 +10,8 @@ from rich.progress import Progress
 
 from steembot.bot.audit import Books, Finding, compare
 from steembot.bot.state import AUDIT_BLOCKS
-from steembot.chain.node import Node
-from steembot.chain.profiles import PROFILES
-from steembot.cli import installation
-from steembot.errors import NodeAnswerError, NodeError, StateError
-from steembot.operation import Block
-from steembot.settings import Settings
-
-TRIES = 3
-"""How often each node is asked for blocks before the audit gives up."""
-
-RETRY_S = 1.0
-"""Pause after all nodes have failed."""
+from steembot.cli import installation, past_blocks
+from steembot.errors import StateError
 
 SHOWN = 100
 """How many findings are told; the others are counted."""
@@ -58,7 +45,7 @@ def command(first: int, last: int, name: str | None) -> None:
         _check_range(books, first, last)
         letters = books.dead_letters(first, last)
         task = progress.add_task("comparing blocks", total=last - first + 1)
-        for finding in compare(books, _blocks(given, first, last)):
+        for finding in compare(books, past_blocks.blocks(given, first, last)):
             if isinstance(finding, Finding):
                 wrong += 1
                 if wrong <= SHOWN:
@@ -87,37 +74,3 @@ def _check_range(books: Books, first: int, last: int) -> None:
             f"this bot's record reaches from block {known} to block {books.last}; "
             f"asked for {first} to {last}"
         )
-
-
-def _blocks(given: Settings, first: int, last: int) -> Iterator[Block]:
-    """Read the range from the nodes, in order; another node or another try where one fails."""
-    nodes = deque(
-        Node(
-            url,
-            virtual_ops=given.virtual_ops,
-            profile=PROFILES[given.chain],
-            requests_per_s=given.node_rate,
-        )
-        for url in given.nodes
-    )
-    span = min(node.max_blocks for node in nodes)
-    for start in range(first, last + 1, span):
-        yield from _span(nodes, range(start, min(start + span, last + 1)))
-
-
-def _span(nodes: deque[Node], nums: range) -> list[Block]:
-    """Ask the first node, and move one that fails to the end. Raises the last of its errors."""
-    for tries_left in reversed(range(TRIES * len(nodes))):
-        node = nodes[0]
-        try:
-            blocks = node.blocks(nums, nums[-1])
-            missing = [num for num, block in zip(nums, blocks, strict=True) if block is None]
-            if missing:
-                raise NodeAnswerError(node.url, f"no block {missing[0]}")
-            return [block for block in blocks if block is not None]
-        except NodeError as error:
-            nodes.rotate(-1)
-            last_error = error
-        if tries_left and tries_left % len(nodes) == 0:
-            time.sleep(RETRY_S)
-    raise last_error
