@@ -11,6 +11,7 @@ import pytest
 from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.server import DevNode
+from steembot.devnode.thread import in_thread
 
 GENESIS = 1_600_000_002  # 2020-09-13T12:26:42, a multiple of 3
 
@@ -29,7 +30,7 @@ def still_node():
     """A node with 120 generated blocks whose head does not move during the tests."""
     source = GeneratedBlocks("tests", genesis_time=GENESIS)
     chain = Chain(source, start=time.monotonic(), ready=120, interval_s=3600)
-    with DevNode.running(chain) as running:
+    with in_thread(DevNode(chain)) as running:
         yield running
 
 
@@ -38,5 +39,5 @@ def moving_node():
     """A node with 30 generated blocks that makes another one every 50 ms."""
     source = GeneratedBlocks("moving", genesis_time=GENESIS)
     chain = Chain(source, start=time.monotonic(), ready=30, interval_s=0.05)
-    with DevNode.running(chain) as running:
+    with in_thread(DevNode(chain)) as running:
         yield running

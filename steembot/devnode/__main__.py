@@ -82,7 +82,7 @@ from pathlib import Path
 
 import click
 
-from steembot.devnode.chain import IRREVERSIBLE_LAG, KEEP_BLOCKS, SLOT_SECONDS, Chain
+from steembot.devnode.chain import IRREVERSIBLE_LAG, KEEP_BLOCKS, SLOT_SECONDS, Chain, Source
 from steembot.devnode.errors import DevNodeError
 from steembot.devnode.faults import parse, table
 from steembot.devnode.generate import OPERATIONS_PER_BLOCK, GeneratedBlocks, genesis_for
@@ -124,6 +124,7 @@ def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> 
 
 
 @click.command(
+    context_settings={"show_default": True},
     help="A Steem node for development and tests, on this machine alone.",
     epilog="While it runs, faults are switched at its address: GET /faults; POST /faults with one "
     "fault a line; DELETE /faults or /faults/NAME. SIGUSR1 clears all. "
@@ -133,15 +134,18 @@ def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> 
     "--blocks", type=click.Path(path_type=Path), help="Serve recorded blocks: JSON lines."
 )
 @click.option("--generate", metavar="SEED", help="Serve an endless chain made from this seed.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port; 0 (default) takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=False,
+    help="Port; 0 (default) takes a free one.",
 )
 @click.option(
     "--interval",
     type=click.FloatRange(min=0),
     default=SLOT_SECONDS,
-    show_default=True,
     help="Seconds a block; 0: the whole file at once.",
 )
 @click.option(
@@ -154,21 +158,18 @@ def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> 
     "--irreversible-lag",
     type=click.IntRange(min=0),
     default=IRREVERSIBLE_LAG,
-    show_default=True,
     help="Blocks from the last irreversible one to the head.",
 )
 @click.option(
     "--latency",
     type=click.FloatRange(min=0),
     default=0,
-    show_default=True,
     help="Milliseconds added to every HTTP request.",
 )
 @click.option(
     "--first",
     type=click.IntRange(1, 0xFFFF_FFFF),
     default=1,
-    show_default=True,
     help="Number of a generated chain's first block.",
 )
 @click.option(
@@ -176,21 +177,18 @@ def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> 
     callback=_genesis_seconds,
     metavar="now|ISO",
     default="now",
-    show_default=True,
     help="Time of a generated chain's first block (UTC); now: such that the head is stamped now.",
 )
 @click.option(
     "--ops",
     type=click.IntRange(min=0),
     default=OPERATIONS_PER_BLOCK,
-    show_default=True,
     help="Operations in a generated block, on average.",
 )
 @click.option(
     "--keep",
     type=click.IntRange(min=1),
     default=KEEP_BLOCKS,
-    show_default=True,
     help="Newest blocks of a generated chain that are held.",
 )
 @click.option(
@@ -214,7 +212,6 @@ def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> 
     "--fault-seed",
     type=int,
     default=0,
-    show_default=True,
     help="Seed of what @SHARE draws.",
 )
 @click.option("--https", is_flag=True, help="Serve by TLS too, on a second port; self-signed.")
@@ -242,29 +239,32 @@ def main(
         raise click.UsageError("give either --blocks FILE or --generate SEED")
     try:
         wanted = [parse(text) for text in faults]  # before the chain, which may take its time
+        source: Source
         if blocks is not None:
-            recorded = RecordedBlocks(blocks)
+            source = recorded = RecordedBlocks(blocks)
             log.info("%d recorded blocks from %s", len(recorded), blocks)
-            chain = Chain(
-                recorded,
-                start=time.monotonic(),
-                ready=ready or READY_RECORDED,
-                interval_s=interval,
-                irreversible_lag=irreversible_lag,
-                keep=None,
-            )
+            ready = ready or READY_RECORDED
+            start = time.monotonic()
         else:
             assert generate is not None  # noqa: S101 - checked above; for mypy
-            chain = _generated(
-                generate,
-                genesis_time=genesis_time,
-                first=first,
-                ops=ops,
-                ready=ready or READY_GENERATED,
-                interval=interval,
-                irreversible_lag=irreversible_lag,
-                keep=keep,
-            )
+            if not interval:
+                raise click.UsageError("--interval 0 needs --blocks: a generated chain has no end")
+            ready = ready or READY_GENERATED
+            start, wall = time.monotonic(), time.time()
+            if genesis_time is None:
+                genesis_time = genesis_for(generate, first, ready, int(wall))
+                if interval == SLOT_SECONDS:
+                    # The next block appears at the second it is stamped with, as on the real chain.
+                    start -= wall % SLOT_SECONDS
+            source = _generated(generate, genesis_time, first, ops)
+        chain = Chain(
+            source,
+            start=start,
+            ready=ready,
+            interval_s=interval,
+            irreversible_lag=irreversible_lag,
+            keep=None if blocks is not None else keep,
+        )
         node = DevNode(
             chain,
             host=host,
@@ -283,25 +283,7 @@ def main(
         sys.exit(os.EX_OSERR)
 
 
-def _generated(
-    seed: str,
-    *,
-    genesis_time: int | None,
-    first: int,
-    ops: int,
-    ready: int,
-    interval: float,
-    irreversible_lag: int,
-    keep: int,
-) -> Chain:
-    if not interval:
-        raise click.UsageError("--interval 0 needs --blocks: a generated chain has no end")
-    start, wall = time.monotonic(), time.time()
-    if genesis_time is None:
-        genesis_time = genesis_for(seed, first, ready, int(wall))
-        if interval == SLOT_SECONDS:
-            # The next block appears at the second it is stamped with, as on the real chain.
-            start -= wall % SLOT_SECONDS
+def _generated(seed: str, genesis_time: int, first: int, ops: int) -> GeneratedBlocks:
     log.info(
         "generated chain: --generate %s --first %d --genesis-time %s --ops %d",
         seed,
@@ -309,15 +291,7 @@ def _generated(
         datetime.fromtimestamp(genesis_time, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         ops,
     )
-    source = GeneratedBlocks(seed, genesis_time=genesis_time, first_num=first, operations=ops)
-    return Chain(
-        source,
-        start=start,
-        ready=ready,
-        interval_s=interval,
-        irreversible_lag=irreversible_lag,
-        keep=keep,
-    )
+    return GeneratedBlocks(seed, genesis_time=genesis_time, first_num=first, operations=ops)
 
 
 async def _serve(node: DevNode) -> None:

@@ -20,10 +20,8 @@ import logging
 import socket
 import ssl
 import struct
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -75,7 +73,8 @@ class DevNode:
     vouches for.
 
     url, https_url: its addresses, once it serves. certificate: the file with the certificate, for
-    clients that shall trust it. faults: to be switched at any time, from any thread.
+    clients that shall trust it. faults: to be switched at any time, from any thread. chain: to be
+    read at any time, and changed through `call` only. requests: those for JSON-RPC so far.
 
     Raises FaultError and ChainError for unusable faults, HttpsError, and on entering OSError when
     the address cannot be bound.
@@ -116,7 +115,7 @@ class DevNode:
         self.faults = Faults(
             clock=clock,
             seed=seed,
-            run=self._in_loop,
+            run=self.call,
             begin=self._begin_fault,
             changed=self._faults_changed,
         )
@@ -189,18 +188,21 @@ class DevNode:
             self._made.close()
         self._loop = None
 
-    # Faults.
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function in the node's own thread, between two requests; return what it returns.
 
-    def _in_loop(self, function: Callable[[], object]) -> object:
-        """Run a function in the node's thread, and wait for it."""
+        So a chain that is served is changed. May be called in every thread.
+        """
         loop = self._loop
         if loop is None or loop is _running_loop():
             return function()
 
-        async def run() -> object:
+        async def run() -> T:
             return function()
 
         return asyncio.run_coroutine_threadsafe(run(), loop).result(_CALL_TIMEOUT_S)
+
+    # Faults.
 
     def _begin_fault(self, fault: Fault) -> None:
         self.chain.advance(self._clock())
@@ -377,99 +379,6 @@ class DevNode:
             ],
             "known": [{"fault": kind.usage, "what": kind.what} for kind in KINDS],
         }
-
-    @classmethod
-    @contextmanager
-    def running(
-        cls,
-        chain: Chain,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        latency_s: float = 0.0,
-        clock: Callable[[], float] = time.monotonic,
-        faults: Sequence[str | Fault] = (),
-        seed: int = 0,
-        https: bool = False,
-    ) -> Iterator["RunningDevNode"]:
-        """Serve from a thread of its own, for callers without an event loop.
-
-        Takes and raises what the class itself does.
-        """
-        node = cls(
-            chain,
-            host=host,
-            port=port,
-            latency_s=latency_s,
-            clock=clock,
-            faults=faults,
-            seed=seed,
-            https=https,
-        )
-        loop = asyncio.new_event_loop()
-        stop = asyncio.Event()
-        started = threading.Event()
-        failed: list[BaseException] = []
-
-        async def serve() -> None:
-            async with node:
-                started.set()
-                await stop.wait()
-
-        def run() -> None:
-            try:
-                loop.run_until_complete(serve())
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-                failed.append(error)
-            finally:
-                loop.close()
-                started.set()
-
-        thread = threading.Thread(target=run, name="devnode", daemon=True)
-        thread.start()
-        started.wait()
-        if failed:
-            raise failed[0]
-        try:
-            yield RunningDevNode(node, loop)
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join()
-        if failed:
-            raise failed[0]
-
-
-class RunningDevNode:
-    """A devnode in another thread.
-
-    url, https_url, certificate, faults: as in `DevNode`.
-    """
-
-    def __init__(self, node: DevNode, loop: asyncio.AbstractEventLoop) -> None:
-        self.url = node.url
-        self.https_url = node.https_url
-        self.certificate = node.certificate
-        self.faults = node.faults
-        self._node = node
-        self._loop = loop
-
-    @property
-    def chain(self) -> Chain:
-        """The chain itself. Reading is fine at any time; change it through `call` only."""
-        return self._node.chain
-
-    @property
-    def requests(self) -> int:
-        """HTTP requests for JSON-RPC so far."""
-        return self._node.requests
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Run a function in the node's own thread, between two requests; return what it returns."""
-
-        async def run() -> T:
-            return function()
-
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from steembot.devnode.chain import Chain
 from steembot.devnode.server import DevNode
+from steembot.devnode.thread import in_thread
 from tests.conftest import GENESIS
 from tests.support.processes import Process, environment
 from tests.support.template_blocks import TemplateBlocks
@@ -87,7 +88,7 @@ def node(operations: int, ready: int, interval_s: float) -> Iterator[str]:
     """Run a node of cheap blocks; yields its address."""
     source = TemplateBlocks("memory", genesis_time=GENESIS, operations=operations)
     chain = Chain(source, start=time.monotonic(), ready=ready, interval_s=interval_s)
-    with DevNode.running(chain) as running:
+    with in_thread(DevNode(chain)) as running:
         yield running.url
 
 

@@ -74,19 +74,20 @@ def test_a_node_that_was_away_is_followed_again(caplog):
     from steembot.devnode.chain import Chain  # noqa: PLC0415
     from steembot.devnode.generate import GeneratedBlocks  # noqa: PLC0415
     from steembot.devnode.server import DevNode  # noqa: PLC0415
+    from steembot.devnode.thread import in_thread  # noqa: PLC0415
 
     caplog.set_level(logging.INFO)
     recorder = Recorder()
     source = GeneratedBlocks("away", genesis_time=1_600_000_002)
     chain = Chain(source, start=time.monotonic(), ready=30, interval_s=0.05)
-    with DevNode.running(chain) as node:
+    with in_thread(DevNode(chain)) as node:
         url, port = node.url, int(node.url.rsplit(":", 1)[1])
     with streaming(recorder, [url]) as stream:
         deadline = time.monotonic() + 10
         while not stream.situation.trouble:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        with DevNode.running(chain, port=port):
+        with in_thread(DevNode(chain, port=port)):
             recorder.wait(lambda: len(recorder.blocks) >= 50)
     told = [r.getMessage() for r in caplog.records]
     assert sum("Connection refused" in line for line in told) == 1

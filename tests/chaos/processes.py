@@ -27,7 +27,8 @@ from steembot.bot.audit import Books
 from steembot.bot.state import BotState
 from steembot.devnode.chain import IRREVERSIBLE_LAG, Chain
 from steembot.devnode.generate import GeneratedBlocks
-from steembot.devnode.server import DevNode, RunningDevNode
+from steembot.devnode.server import DevNode
+from steembot.devnode.thread import in_thread
 from steembot.errors import StateError
 from steembot.operation import Cursor
 from tests.conftest import GENESIS
@@ -113,7 +114,7 @@ class Member:
 class Swarm:
     """Everything, and the dice."""
 
-    def __init__(self, seed: int, folder: Path, node: RunningDevNode) -> None:
+    def __init__(self, seed: int, folder: Path, node: DevNode) -> None:
         self.happened: Counter[str] = Counter()
         self._rng = random.Random(seed)
         self._folder = folder
@@ -278,7 +279,7 @@ def run(seed: int, events: int = EVENTS, *, progress: bool = False) -> Counter[s
     folder = Path(tempfile.mkdtemp(prefix=f"steembot-chaos-{seed}-"))
     source = GeneratedBlocks(f"chaos {seed}", genesis_time=GENESIS, operations=OPERATIONS)
     chain = Chain(source, start=time.monotonic(), ready=30, interval_s=INTERVAL_S)
-    with DevNode.running(chain) as node:
+    with in_thread(DevNode(chain)) as node:
         swarm = Swarm(seed, folder, node)
         try:
             swarm.run(track(turns, f"disasters of seed {seed}") if progress else turns)

@@ -8,6 +8,7 @@ import time
 from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks, genesis_for
 from steembot.devnode.server import DevNode
+from steembot.devnode.thread import in_thread
 from tests.support.processes import Process, environment
 
 
@@ -20,7 +21,7 @@ def test_a_healthy_installation_is_told_so(tmp_path):
     now = int(time.time()) // 3 * 3
     genesis = genesis_for("well", 1, 30, now)
     chain = Chain(GeneratedBlocks("well", genesis_time=genesis), start=time.monotonic(), ready=30)
-    with DevNode.running(chain) as node:
+    with in_thread(DevNode(chain)) as node:
         settings = environment(
             STEEMBOT_NODES=node.url,
             STEEMBOT_START=1,

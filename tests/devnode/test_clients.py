@@ -41,12 +41,12 @@ def expected(generated):
 
 
 @pytest.fixture
-def blockchain(node):
+def blockchain(still_node):
     """Beem's Blockchain on the devnode."""
     from beem import Steem  # noqa: PLC0415 - it warns while it is imported
     from beem.blockchain import Blockchain  # noqa: PLC0415
 
-    steem = Steem(node=[node.url], num_retries=1, num_retries_call=1, timeout=RUN_TIMEOUT_S)
+    steem = Steem(node=[still_node.url], num_retries=1, num_retries_call=1, timeout=RUN_TIMEOUT_S)
     return Blockchain(blockchain_instance=steem, mode="head")
 
 
@@ -106,18 +106,18 @@ def test_beem_virtual_operations(blockchain, generated):
     ]
 
 
-def test_beem_knows_the_chain(blockchain, node):
+def test_beem_knows_the_chain(blockchain, still_node):
     """It connects without a hint: Steem, its prefix and id; head, participation, properties."""
     steem = blockchain.blockchain
     network = steem.get_network(use_stored_data=False)
     assert (steem.prefix, network["chain_id"]) == ("STM", "0" * 64)
     assert steem.is_steem
     assert steem.get_blockchain_version(use_stored_data=False) == "0.23.0"
-    assert blockchain.get_current_block_num() == node.chain.head.num
+    assert blockchain.get_current_block_num() == still_node.chain.head.num
     assert 0.8 < blockchain.participation_rate < 1
     properties = steem.get_dynamic_global_properties(use_stored_data=False)
-    assert properties["head_block_id"] == node.chain.head.id
-    assert blockchain.block_timestamp(5) == node.chain.block(5).timestamp
+    assert properties["head_block_id"] == still_node.chain.head.id
+    assert blockchain.block_timestamp(5) == still_node.chain.block(5).timestamp
 
 
 def test_beem_verifies_the_signatures(generated):
@@ -217,7 +217,7 @@ def client(package):
 
 
 @pytest.mark.parametrize("package", ["dsteem", "@hiveio/dhive"])
-def test_npm_client_streams_exactly_the_operations(npm, node, expected, package):
+def test_npm_client_streams_exactly_the_operations(npm, still_node, expected, package):
     """Its own operation stream, which asks for get_ops_in_block, gives the block's operations."""
     script = (
         client(package)
@@ -229,11 +229,11 @@ def test_npm_client_streams_exactly_the_operations(npm, node, expected, package)
         })();
     """
     )
-    assert npm(script, node.url, FIRST, LAST) == [list(each) for each in expected]
+    assert npm(script, still_node.url, FIRST, LAST) == [list(each) for each in expected]
 
 
 @pytest.mark.parametrize("package", ["dsteem", "@hiveio/dhive"])
-def test_npm_client_streams_blocks(npm, node, generated, package):
+def test_npm_client_streams_blocks(npm, still_node, generated, package):
     """Its own block stream gives every block."""
     script = (
         client(package)
@@ -245,10 +245,10 @@ def test_npm_client_streams_blocks(npm, node, generated, package):
     """
     )
     want = [json.loads(block.condenser_json()) for block in generated[FIRST - 1 : LAST]]
-    assert npm(script, node.url, FIRST, LAST) == want
+    assert npm(script, still_node.url, FIRST, LAST) == want
 
 
-def test_dsteem_verifies_the_signatures(npm, node, generated):
+def test_dsteem_verifies_the_signatures(npm, still_node, generated):
     """Its cryptography recovers the signer's key (dhive's knows Hive's operations only)."""
     package = "dsteem"
     script = (
@@ -270,7 +270,7 @@ def test_dsteem_verifies_the_signatures(npm, node, generated):
         })();
     """
     )
-    got = npm(script, node.url, FIRST, 20)
+    got = npm(script, still_node.url, FIRST, 20)
     want = []
     for block in generated[:20]:
         keys = []
@@ -290,7 +290,7 @@ def signer_key(value):
     return key_of("tests", value[name], role).public
 
 
-def test_npm_client_sees_the_head(npm, node):
+def test_npm_client_sees_the_head(npm, still_node):
     """Properties and config, in the words of each client."""
     for package in ("dsteem", "@hiveio/dhive"):
         script = (
@@ -304,6 +304,6 @@ def test_npm_client_sees_the_head(npm, node):
             })();
         """
         )
-        head = node.chain.head
+        head = still_node.chain.head
         chain_id = serialize.CHAIN_ID.hex()
-        assert npm(script, node.url, 0, 0) == [[head.num, chain_id, head.previous]]
+        assert npm(script, still_node.url, 0, 0) == [[head.num, chain_id, head.previous]]

@@ -29,9 +29,10 @@ from steembot.devnode.faults import KINDS, Fault, Faults, Scope, parse, table
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.recorded import RecordedBlocks
 from steembot.devnode.server import DevNode
+from steembot.devnode.thread import in_thread
+from tests.conftest import GENESIS
 from tests.devnode.test_server import devnode
 
-GENESIS = 1_600_000_002
 TIMEOUT_S = 20
 READY = 40
 PROPERTIES = "condenser_api.get_dynamic_global_properties"
@@ -56,7 +57,7 @@ def new_chain(clock, ready=READY, seed="faults", operations=3):
 def running(clock=None, **settings):
     """A node whose clock stands still, or is the test's."""
     clock = clock or Clock()
-    with DevNode.running(new_chain(clock), clock=clock, **settings) as node:
+    with in_thread(DevNode(new_chain(clock), clock=clock, **settings)) as node:
         yield node
 
 
@@ -719,7 +720,7 @@ def test_fork_from_what_is_gone():
     clock = Clock()
     source = GeneratedBlocks("faults", genesis_time=GENESIS, operations=1)
     chain = Chain(source, start=clock(), ready=60, keep=20)
-    with DevNode.running(chain, clock=clock) as node:
+    with in_thread(DevNode(chain, clock=clock)) as node:
         with pytest.raises(ChainError, match="oldest block held is 41"):
             node.faults.set("http-502", "fork-from:40")
         assert node.faults.active == ()  # all or none
@@ -738,7 +739,7 @@ def test_recorded_blocks_have_no_other_branch(chaindata):
     """That is said when the fault is set; other lies about them are possible."""
     blocks = RecordedBlocks(chaindata / "blocks" / "steem_2017_2020.chain.jsonl")
     chain = Chain(blocks, start=0.0, ready=45, interval_s=0, keep=None)
-    with DevNode.running(chain) as node:
+    with in_thread(DevNode(chain)) as node:
         with pytest.raises(ChainError, match="recorded blocks have no other branch"):
             node.faults.set("fork-from:30000001")
         true = block_of(node.url, 30_000_040)

@@ -17,6 +17,7 @@ import pytest
 from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.server import REQUEST_LIMIT_BYTES, DevNode
+from steembot.devnode.thread import in_thread
 
 TIMEOUT_S = 20
 
@@ -69,7 +70,7 @@ def test_in_the_event_loop():
 
 def test_connections_are_kept():
     """Many requests on one connection."""
-    with DevNode.running(small_chain()) as node, connect(node.url) as connection:
+    with in_thread(DevNode(small_chain())) as node, connect(node.url) as connection:
         connection.connect()
         sock = connection.sock
         for _ in range(5):
@@ -81,7 +82,7 @@ def test_connections_are_kept():
 def test_blocks_appear_while_it_runs():
     """The head and the irreversible block move by themselves."""
     chain = small_chain(interval_s=0.01)
-    with DevNode.running(chain) as node, connect(node.url) as connection:
+    with in_thread(DevNode(chain)) as node, connect(node.url) as connection:
         deadline = time.monotonic() + TIMEOUT_S
         while head_of(connection) < 40 and time.monotonic() < deadline:
             pass
@@ -92,7 +93,7 @@ def test_blocks_appear_while_it_runs():
 
 def test_fork_while_it_runs():
     """`call` changes the chain in the node's own thread."""
-    with DevNode.running(small_chain()) as node, connect(node.url) as connection:
+    with in_thread(DevNode(small_chain())) as node, connect(node.url) as connection:
         old = ask(connection, "get_block", [28])["block_id"]
         fork = node.call(lambda: node.chain.fork(5))
         assert fork.removed[2].id == old
@@ -102,7 +103,7 @@ def test_fork_while_it_runs():
 
 def test_latency_is_added():
     """To each HTTP request, also to a batch."""
-    with DevNode.running(small_chain(), latency_s=0.05) as node, connect(node.url) as connection:
+    with in_thread(DevNode(small_chain(), latency_s=0.05)) as node, connect(node.url) as connection:
         head_of(connection)
         start = time.monotonic()
         head_of(connection)
@@ -111,7 +112,7 @@ def test_latency_is_added():
 
 def test_http_that_is_no_json_rpc():
     """Health, unknown paths, wrong methods, and a body above nginx's limit."""
-    with DevNode.running(small_chain()) as node, connect(node.url) as connection:
+    with in_thread(DevNode(small_chain())) as node, connect(node.url) as connection:
         for method, path, body, status in [
             ("GET", "/health", None, 200),
             ("GET", "/", None, 405),
@@ -130,7 +131,7 @@ def test_used_port_is_an_error():
     """The caller is told, in his own thread."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"), DevNode.running(small_chain(), port=port):
+        with pytest.raises(OSError, match="in use"), in_thread(DevNode(small_chain(), port=port)):
             pass
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.server import DevNode
-
-GENESIS = 1_600_000_002
+from steembot.devnode.thread import in_thread
+from tests.conftest import GENESIS
 
 
 def make_chain(seed: str, *, ready: int, interval_s: float, ops: int = 10, **options) -> Chain:
@@ -23,10 +21,10 @@ def make_chain(seed: str, *, ready: int, interval_s: float, ops: int = 10, **opt
 class Nodes:
     """The running nodes. Change the chain through ``call`` only."""
 
-    def __init__(self, nodes: list[DevNode], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, nodes: list[DevNode]) -> None:
         self.nodes = nodes
         self.urls = [node.url for node in nodes]
-        self._loop = loop
+        self.call = nodes[0].call
 
     def __getitem__(self, index: int) -> DevNode:
         return self.nodes[index]
@@ -35,41 +33,10 @@ class Nodes:
     def chain(self) -> Chain:
         return self.nodes[0].chain
 
-    def call(self, function: Callable[[], object]) -> object:
-        async def run() -> object:
-            return function()
-
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(20)
-
 
 @contextmanager
 def serving(chain: Chain, count: int = 3, **options) -> Iterator[Nodes]:
     """Serve one chain at several addresses."""
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
-    stop = asyncio.Event()
-    nodes: list[DevNode] = []
-
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            for index in range(count):
-                node = DevNode(chain, seed=index, **options)
-                nodes.append(await stack.enter_async_context(node))
-            started.set()
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        finally:
-            loop.close()
-            started.set()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    started.wait()
-    try:
-        yield Nodes(nodes, loop)
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+    nodes = [DevNode(chain, seed=index, **options) for index in range(count)]
+    with in_thread(*nodes):
+        yield Nodes(nodes)
