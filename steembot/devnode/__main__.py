@@ -84,7 +84,8 @@ import click
 
 from steembot.devnode.chain import IRREVERSIBLE_LAG, KEEP_BLOCKS, SLOT_SECONDS, Chain, Source
 from steembot.devnode.errors import DevNodeError
-from steembot.devnode.faults import parse, table
+from steembot.devnode.fault_kinds import table
+from steembot.devnode.fault_notation import parse
 from steembot.devnode.generate import OPERATIONS_PER_BLOCK, GeneratedBlocks, genesis_for
 from steembot.devnode.recorded import RecordedBlocks
 from steembot.devnode.server import DevNode

@@ -6,7 +6,7 @@ The shapes are those of recorded answers of nginx and Cloudflare; the words are 
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from steembot.devnode.faults import Fault
+from steembot.devnode.fault_notation import Fault
 
 # nginx's own names, where http.HTTPStatus has others.
 _NGINX_REASONS = {

@@ -32,7 +32,9 @@ from aiohttp import web
 from steembot.devnode import rpc
 from steembot.devnode.chain import Chain
 from steembot.devnode.errors import ChainError, FaultError
-from steembot.devnode.faults import KINDS, Fault, Faults, Plan
+from steembot.devnode.fault_kinds import KINDS
+from steembot.devnode.fault_notation import Fault
+from steembot.devnode.faults import Faults, Plan
 from steembot.devnode.pages import PLAIN_ON_HTTPS, Page, nginx, page_of
 from steembot.devnode.ports import Certificate, Port
 from steembot.devnode.rpc import Quirks, Rpc, RpcError

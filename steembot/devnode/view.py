@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from steembot.devnode import serialize
 from steembot.devnode.chain import SLOT_SECONDS, Block, Chain
 from steembot.devnode.errors import BlockError, ChainError
-from steembot.devnode.faults import Fault
+from steembot.devnode.fault_notation import Fault
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.signing import Key
 

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from steembot.devnode.faults import KINDS
+from steembot.devnode.fault_kinds import KINDS
 from tests.support.following import Recorder, streaming
 from tests.support.nodes import make_chain, serving
 

@@ -5,10 +5,8 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPConnection
 
 import aiohttp
@@ -18,6 +16,7 @@ from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.server import REQUEST_LIMIT_BYTES, DevNode
 from steembot.devnode.thread import in_thread
+from tests.devnode.client import devnode
 
 TIMEOUT_S = 20
 
@@ -133,20 +132,6 @@ def test_used_port_is_an_error():
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match="in use"), in_thread(DevNode(small_chain(), port=port)):
             pass
-
-
-@contextmanager
-def devnode(*options):
-    """Run the command; give its process and the first line it prints."""
-    command = [sys.executable, "-m", "steembot.devnode", *options]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
-    )
-    try:
-        yield process, process.stdout.readline()
-    finally:
-        process.kill()
-        process.communicate()
 
 
 LINE = re.compile(r"steembot-devnode: (http://127\.0\.0\.1:\d+) block (\d+) to (\d+)\n")
