@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from steembot.devnode import serialize
-from steembot.devnode.generate import key_of
+from steembot.devnode.draft import key_of
 
 PACKAGES = ("dsteem@0.11.3", "@hiveio/dhive@1.3.6")
 INSTALL_TIMEOUT_S = 120

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from steembot.devnode import serialize
 from steembot.devnode.chain import Block
-from steembot.devnode.generate import GeneratedBlocks, genesis_for, key_of
+from steembot.devnode.draft import key_of
+from steembot.devnode.generate import GeneratedBlocks, genesis_for
 from steembot.devnode.signing import Key
 
 SEED = "tests"  # of the fixture `generated`
