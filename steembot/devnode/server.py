@@ -29,7 +29,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from aiohttp import web
 
-from steembot.devnode import rpc
+from steembot.devnode import rpc_errors
 from steembot.devnode.chain import Chain
 from steembot.devnode.errors import ChainError, FaultError
 from steembot.devnode.fault_kinds import KINDS
@@ -37,7 +37,8 @@ from steembot.devnode.fault_notation import Fault
 from steembot.devnode.faults import Faults, Plan
 from steembot.devnode.pages import PLAIN_ON_HTTPS, Page, nginx, page_of
 from steembot.devnode.ports import Certificate, Port
-from steembot.devnode.rpc import Quirks, Rpc, RpcError
+from steembot.devnode.rpc import HEALTHY, Quirks, Rpc
+from steembot.devnode.rpc_errors import RpcError
 from steembot.devnode.view import Views
 
 REQUEST_LIMIT_BYTES = 256 * 1024  # nginx's client_max_body_size in front of api.steemit.com: 413
@@ -52,14 +53,14 @@ _RECHECK_SECONDS = 0.05
 log = logging.getLogger("steembot-devnode")
 
 _SPOILT = {
-    "internal-error": (rpc.INTERNAL_ERROR, "Internal Error"),
-    "request-timeout": (rpc.REQUEST_TIMEOUT, "Request Timeout"),
-    "upstream-error": (rpc.UPSTREAM_RESPONSE_ERROR, "Upstream response error"),
-    "bad-batch": (rpc.INTERNAL_ERROR, "Internal Error"),
+    "internal-error": (rpc_errors.INTERNAL_ERROR, "Internal Error"),
+    "request-timeout": (rpc_errors.REQUEST_TIMEOUT, "Request Timeout"),
+    "upstream-error": (rpc_errors.UPSTREAM_RESPONSE_ERROR, "Upstream response error"),
+    "bad-batch": (rpc_errors.INTERNAL_ERROR, "Internal Error"),
 }
 _FAILED_CALLS = {
-    "database-lock": RpcError(rpc.ERROR_DURING_CALL, "Unable to acquire database lock"),
-    "server-error": RpcError(rpc.SERVER_ERROR, "Server error"),
+    "database-lock": RpcError(rpc_errors.ERROR_DURING_CALL, "Unable to acquire database lock"),
+    "server-error": RpcError(rpc_errors.SERVER_ERROR, "Server error"),
 }
 
 T = TypeVar("T")
@@ -325,7 +326,7 @@ class DevNode:
         if spoil is None and not plan.view and not plan.calls:
             return self._rpc
         given = {fault.name: fault for fault in plan.view}
-        healthy = rpc.HEALTHY
+        healthy = HEALTHY
 
         def fail() -> RpcError | None:
             struck = self.faults.strike(plan.calls)
