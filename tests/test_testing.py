@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from steembot.bot import Bot, filters
 from steembot.bot.handlers import new_posts
 from steembot.bot.runner import DEATHS
-from steembot.testing import BotRun, Chain, Killed, _Process
+from steembot.testing import BotRun, Chain, Killed
+from steembot.testing.bot_run import _Process
 
 POINTS = ("before handler", "before commit", "after commit")
 
