@@ -65,10 +65,10 @@ def test_mention_notifier(chain, run, monkeypatch):
     class Hook(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if status[0] == 200:
+                got.append(json.loads(body))  # before who asks goes on
             self.send_response(status[0])
             self.end_headers()
-            if status[0] == 200:
-                got.append(json.loads(body))
 
         def log_message(self, *_args):
             pass
