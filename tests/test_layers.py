@@ -156,6 +156,14 @@ def test_every_owner_imports_what_it_owns():
             assert name in tops, f"{place} no longer imports {name}"
 
 
+def package_with(folder: Path, place: str, line: str) -> Path:
+    """A package laid out as steembot is, with one module of one line."""
+    path = folder / "steembot" / place
+    path.parent.mkdir(parents=True)
+    path.write_text(line + "\n")
+    return folder / "steembot"
+
+
 @pytest.mark.parametrize(
     ("place", "line"),
     [
@@ -183,10 +191,7 @@ def test_every_owner_imports_what_it_owns():
 )
 def test_an_import_that_points_up_is_found(tmp_path, place, line):
     """However an import is written, one that is against the rules does not pass."""
-    path = tmp_path / "steembot" / place
-    path.parent.mkdir(parents=True)
-    path.write_text(line + "\n")
-    (problem,) = problems(tmp_path / "steembot")
+    (problem,) = problems(package_with(tmp_path, place, line))
     assert problem.startswith(f"{place}: ")
 
 
@@ -206,10 +211,7 @@ def test_an_import_that_points_up_is_found(tmp_path, place, line):
 )
 def test_an_import_that_points_down_is_fine(tmp_path, place, line):
     """The rules forbid no more than they say."""
-    path = tmp_path / "steembot" / place
-    path.parent.mkdir(parents=True)
-    path.write_text(line + "\n")
-    assert problems(tmp_path / "steembot") == []
+    assert problems(package_with(tmp_path, place, line)) == []
 
 
 def loaded_by(*modules: str) -> set[str]:

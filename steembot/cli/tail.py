@@ -56,7 +56,7 @@ def command(
             if account is None or account in _actors(operation.value):
                 show(operation, undone=undone)
     except KeyboardInterrupt:
-        pass
+        pass  # this is how it is ended
     except BrokenPipeError:
         # Whoever read our output has enough. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -187,5 +187,5 @@ class Certificate:
 
     def close(self) -> None:
         """Remove the folder."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what would be left is worth nothing, as its key is
             self._folder.cleanup()

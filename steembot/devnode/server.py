@@ -23,7 +23,6 @@ import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -158,7 +157,7 @@ class DevNode:
                 self.https_url = f"https://{self._listen(0, self._made.context)}"
             self._apply_faults()
         except BaseException:
-            await self.__aexit__(None, None, None)
+            await self.__aexit__()
             raise
         return self
 
@@ -172,12 +171,7 @@ class DevNode:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{host}:{opened.number}"
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
         if self._timer is not None:
             self._timer.cancel()

@@ -9,7 +9,7 @@ A type is matched whole: ``comment`` is not ``comment_options``; ``*`` stands fo
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -208,27 +208,28 @@ Message = Request | Reply
 encode = msgspec.msgpack.Encoder().encode
 """One message to the bytes of one frame."""
 
-_decode_request = msgspec.msgpack.Decoder(Request).decode
-_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_T = TypeVar("_T")
+
+_request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 def decode_request(frame: bytes | memoryview) -> Request:
     """Read what a client sent. Raises :class:`WireError` for anything that is no request."""
-    if len(frame) > MAX_REQUEST_BYTES:
-        raise WireError(f"a message of {len(frame)} bytes; at most {MAX_REQUEST_BYTES} are allowed")
-    try:
-        request: Request = _decode_request(frame)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise WireError(f"not a message of this protocol: {error}") from error
-    return request
+    return _decoded(_request, frame, MAX_REQUEST_BYTES)
 
 
 def decode_reply(frame: bytes | memoryview) -> Reply:
     """Read what the server sent. Raises :class:`WireError` for anything that is no reply."""
-    if len(frame) > MAX_REPLY_BYTES:
-        raise WireError(f"a message of {len(frame)} bytes; at most {MAX_REPLY_BYTES} are allowed")
+    return _decoded(_reply, frame, MAX_REPLY_BYTES)
+
+
+def _decoded(
+    decoder: msgspec.msgpack.Decoder[_T], frame: bytes | memoryview, most_bytes: int
+) -> _T:
+    if len(frame) > most_bytes:
+        raise WireError(f"a message of {len(frame)} bytes; at most {most_bytes} are allowed")
     try:
-        reply: Reply = _decode_reply(frame)
+        return decoder.decode(frame)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise WireError(f"not a message of this protocol: {error}") from error
-    return reply

@@ -104,18 +104,22 @@ def test_a_bot_that_takes_posts_back_is_given_them_again(run):
     assert told == ["+", "-", "+", "-", "+"]
 
 
-def test_a_post_that_was_never_announced_is_new_after_a_fork(run):
-    """Its handler failed for good, and the fork took the dead letter back."""
-    seen: list[str] = []
-    fails = [True]
-    bot = Bot()
+def failing(key: str) -> tuple[Bot, list[str], list[bool]]:
+    """A bot for new posts, what it has announced by that key, and whether it fails instead."""
+    bot, announced, fails = Bot(), [], [True]
 
     @bot.on("comment", where=filters.new_post)
     def announce(op, _ctx):
         if fails[0]:
             raise RuntimeError
-        seen.append(op.value["permlink"])
+        announced.append(op.value[key])
 
+    return bot, announced, fails
+
+
+def test_a_post_that_was_never_announced_is_new_after_a_fork(run):
+    """Its handler failed for good, and the fork took the dead letter back."""
+    bot, announced, fails = failing("permlink")
     runner, state = run(bot)
     runner.on_block(message(block(5, "a")))
     assert len(state.dead_letters()) == 1
@@ -123,29 +127,20 @@ def test_a_post_that_was_never_announced_is_new_after_a_fork(run):
     assert state.dead_letters() == []
     fails[0] = False
     runner.on_block(message(block(5, "a", salt="x")))
-    assert seen == ["a"]
+    assert announced == ["a"]
 
 
 def test_a_parked_new_post_is_still_new_when_it_is_redriven(run):
     """An edit that came meanwhile is an edit all the same."""
-    seen: list[str] = []
-    fails = [True]
-    bot = Bot()
-
-    @bot.on("comment", where=filters.new_post)
-    def announce(op, _ctx):
-        if fails[0]:
-            raise RuntimeError
-        seen.append(op.value["body"])
-
+    bot, announced, fails = failing("body")
     runner, state = run(bot)
     runner.on_block(message(block(5, "a")))
     fails[0] = False
     runner.on_block(message(block(6, "a", body="edited")))
-    assert seen == []
+    assert announced == []
     state.letters.want(None)
     runner.redrive()
-    assert seen == ["x"]
+    assert announced == ["x"]
 
 
 def test_memory_is_bounded_and_forgets_the_oldest(tmp_path):
