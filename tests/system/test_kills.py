@@ -29,7 +29,7 @@ SEED = 1
 KILLS = 50
 ROUNDS = 10
 INTERVAL_S = 0.25
-CHAIN = "/root/chain.jsonl"
+CHAIN = "/srv/chain.jsonl"
 
 
 def long_chain(path: Path) -> list[dict[str, Any]]:

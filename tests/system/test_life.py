@@ -12,7 +12,7 @@ from tests.system.swarm import UNITS, Steembot
 
 pytestmark = pytest.mark.system
 
-CHANGED = "/root/changed"
+CHANGED = "/srv/changed"
 
 
 @pytest.fixture
