@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from steembot.feed.client import ask_status
 from tests.support.processes import Process, environment
+from tests.support.waiting import PATIENCE_S, wait_until
 
 LINK = "https://steemit.com/@"
+FIRST_BLOCK = 30_000_000
 
 
 def links_of(path: Path) -> list[str]:
@@ -54,6 +57,10 @@ class Swarm:
     def broadcaster(self) -> Process:
         return Process("steembot-broadcaster", env=self.env, cwd=self._tmp_path)
 
+    def head(self) -> int:
+        """The newest block that the broadcaster has."""
+        return ask_status(self._tmp_path / "broadcaster.sock", PATIENCE_S).head.num
+
     def bot(self, **more: str) -> Process:
         return Process("steembot-bot", env=self.env | more, cwd=self._tmp_path)
 
@@ -77,7 +84,7 @@ def test_recorded_blocks_give_exactly_their_new_posts(tmp_path, recorded):
     expected = links_of(recorded)
     assert len(expected) > 50
     with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.02") as node:
-        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        swarm = Swarm(tmp_path, url_of(node), FIRST_BLOCK)
         with swarm.broadcaster(), swarm.bot() as bot:
             bot.wait_for(lambda lines: len(links_in(lines)) >= len(expected), "all links")
             bot.signal(signal.SIGTERM)
@@ -89,7 +96,7 @@ def test_irreversible_mode_gives_the_same_posts_later(tmp_path, recorded):
     """What is irreversible in the end is everything, in the same order."""
     expected = links_of(recorded)
     with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.02") as node:
-        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        swarm = Swarm(tmp_path, url_of(node), FIRST_BLOCK)
         with swarm.broadcaster(), swarm.bot(STEEMBOT_MODE="irreversible") as bot:
             bot.wait_for(lambda lines: len(links_in(lines)) >= len(expected), "all links")
     assert links_in(bot.lines) == expected
@@ -101,7 +108,7 @@ def test_kill_9_loses_and_doubles_nothing(tmp_path, recorded, victim):
     expected = links_of(recorded)
     lines: list[str] = []
     with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.05") as node:
-        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        swarm = Swarm(tmp_path, url_of(node), FIRST_BLOCK)
         broadcaster, bot = swarm.broadcaster(), swarm.bot()
         kills = 0
         try:
@@ -132,14 +139,16 @@ def test_a_bot_that_was_away_goes_on_where_it_was(tmp_path, recorded):
     """Stopped for a while, then started: not a post missed, none twice."""
     expected = links_of(recorded)
     with devnode(tmp_path, "--blocks", str(recorded), "--interval", "0.05") as node:
-        swarm = Swarm(tmp_path, url_of(node), 30000000)
+        swarm = Swarm(tmp_path, url_of(node), FIRST_BLOCK)
         with swarm.broadcaster() as broadcaster:
             with swarm.bot() as first:
                 first.wait_for(lambda lines: len(links_in(lines)) >= 10, "10 links")
                 first.signal(signal.SIGTERM)
                 assert first.ended() == 0
             broadcaster.says("left: it said goodbye")
-            time.sleep(0.5)  # blocks go by meanwhile
+            last = FIRST_BLOCK + len(recorded.read_text().splitlines()) - 1
+            missed = min(swarm.head() + 10, last)
+            wait_until(lambda: swarm.head() >= missed, f"block {missed}")
             with swarm.bot() as second:
                 second.wait_for(
                     lambda lines: len(links_in(first.lines + lines)) >= len(expected), "the rest"

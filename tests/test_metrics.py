@@ -17,10 +17,10 @@ from steembot import events, metrics
 from steembot.errors import StartError
 from steembot.metrics import Counts, Histogram, Metric, Publisher, Sample, render
 from tests.support.processes import Process, environment
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.test_layers import loaded_by
 
 DASHBOARD = Path(__file__).parents[1] / "deploy" / "grafana" / "steembot.json"
-PATIENCE_S = 20.0
 
 
 def read(text: str) -> dict[tuple[str, ...], float]:
@@ -36,15 +36,21 @@ def read(text: str) -> dict[tuple[str, ...], float]:
     return values
 
 
-def file_with(path: Path, *wanted: str) -> dict[tuple[str, ...], float]:
-    """Wait until a file of metrics has those names; return what is in it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        values = read(path.read_text()) if path.exists() else {}
-        if {key[0] for key in values} >= set(wanted):
-            return values
-        time.sleep(0.02)
-    raise TimeoutError(f"{path} never had {wanted}")
+def file_with(
+    path: Path, *wanted: str, above_0: tuple[str, ...] | None = None
+) -> dict[tuple[str, ...], float]:
+    """Wait until a file of metrics has those names, and one value is above 0; return all of it."""
+    values = {}
+
+    def is_there() -> bool:
+        values.clear()
+        values.update(read(path.read_text()) if path.exists() else {})
+        return {key[0] for key in values} >= set(wanted) and (
+            above_0 is None or values.get(above_0, 0) > 0
+        )
+
+    wait_until(is_there, f"{wanted} in {path}")
+    return values
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +123,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path, caplog):
     """The process goes on, and the metrics come when the folder is there."""
     folder = tmp_path / "missing"
     with Publisher(folder, "bot", gauge):
-        deadline = time.monotonic() + PATIENCE_S
-        while not caplog.records and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: caplog.records, "the warning")
         folder.mkdir()
         file_with(folder / "steembot-bot.prom", "steembot_x")
     (said,) = caplog.records
@@ -188,16 +192,17 @@ def test_broadcaster_and_bot_tell_how_they_are(tmp_path, still_node):
         Process("steembot-bot", env=settings, cwd=tmp_path) as bot,
     ):
         bot.says("as a dead letter")
-        path = folder / "steembot-broadcaster.prom"
-        deadline = time.monotonic() + PATIENCE_S
-        ours = {}
         # Until the file is of a moment when the bot was connected.
-        while not ours.get(("steembot_clients",)) and time.monotonic() < deadline:
-            ours = file_with(path, "steembot_head_block", "steembot_operations_total")
-        path, theirs = folder / "steembot-bot-failing.prom", {}
-        while not theirs.get(("steembot_dead_letters", "bot=failing")):
-            theirs = file_with(path, "steembot_dead_letters", "steembot_handler_failures_total")
-            assert time.monotonic() < deadline
+        ours = file_with(
+            folder / "steembot-broadcaster.prom",
+            *("steembot_head_block", "steembot_operations_total"),
+            above_0=("steembot_clients",),
+        )
+        theirs = file_with(
+            folder / "steembot-bot-failing.prom",
+            *("steembot_dead_letters", "steembot_handler_failures_total"),
+            above_0=("steembot_dead_letters", "bot=failing"),
+        )
         for process in (bot, broadcaster):
             process.signal(15)
             assert process.ended() == 0

@@ -11,6 +11,7 @@ from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
 from tests.support.following import Recorder, streaming
 from tests.support.scripted_http import http, serving
+from tests.support.waiting import wait_until
 
 
 def test_catches_up_and_stays_at_the_head(moving_node):
@@ -83,10 +84,7 @@ def test_a_node_that_was_away_is_followed_again(caplog):
     with in_thread(DevNode(chain)) as node:
         url, port = node.url, int(node.url.rsplit(":", 1)[1])
     with streaming(recorder, [url]) as stream:
-        deadline = time.monotonic() + 10
-        while not stream.situation.trouble:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: stream.situation.trouble, "the failure")
         with in_thread(DevNode(chain, port=port)):
             recorder.wait(lambda: len(recorder.blocks) >= 50)
     told = [r.getMessage() for r in caplog.records]
@@ -99,10 +97,7 @@ def test_a_start_above_the_head_waits_and_says_so(still_node, caplog):
     """The chain is not there yet: one line, no block, no failure."""
     recorder = Recorder()
     with streaming(recorder, [still_node.url], start=500) as stream:
-        deadline = time.monotonic() + 10
-        while not caplog.records:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: caplog.records, "the line")
         assert stream.situation.trouble == ""
     assert "waiting for block 500: the node's head is block 120" in caplog.text
     assert recorder.blocks == []

@@ -33,6 +33,7 @@ from steembot.errors import StateError
 from steembot.operation import Cursor
 from tests.conftest import GENESIS
 from tests.support.processes import Process, environment
+from tests.support.waiting import wait_until
 
 EVENTS = 60
 INTERVAL_S = 0.05
@@ -210,14 +211,20 @@ class Swarm:
         return self._node.chain.head.num
 
     def _wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + SETTLED_S
-        while not holds():
-            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self._said()}"
-            # The chain's own clock; whoever dies by themselves meanwhile has failed.
+        def there() -> bool:
+            if holds():
+                return True
+            # Whoever dies by themselves meanwhile has failed.
             for name, member in self.members.items():
                 if member.process is not None:
-                    assert member.process.runs, f"{name} ended by itself:\n{self._said()}"
-            time.sleep(INTERVAL_S / 5)
+                    assert member.process.runs, f"{name} ended by itself"
+            return False
+
+        try:
+            wait_until(there, what, timeout_s=SETTLED_S)
+        except AssertionError as error:
+            error.add_note(self._said())
+            raise
 
     def _said(self) -> str:
         return "\n".join(
