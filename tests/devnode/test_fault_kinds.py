@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from steembot.devnode.fault_kinds import KINDS, table
-from tests.devnode.client import (
-    TIMEOUT_S,
-)
+from tests.devnode.client import TIMEOUT_S
 
 
 @pytest.mark.parametrize("option", [("--fault", "list"), ("--faults",)])

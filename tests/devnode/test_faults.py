@@ -9,14 +9,7 @@ import pytest
 from steembot.devnode.fault_notation import parse
 from steembot.devnode.faults import Faults
 from steembot.devnode.server import DevNode
-from tests.devnode.client import (
-    PROPERTIES,
-    Clock,
-    ask,
-    call,
-    connection_to,
-    new_chain,
-)
+from tests.devnode.client import PROPERTIES, Clock, ask, call, connection_to, new_chain
 
 
 def new_faults(clock=None, **settings):

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import zmq
 
 from steembot.feed import wire
-from steembot.feed.client import Event, FeedClient
+from steembot.feed.client import Connected, Disconnected, Event, FeedClient, Refused
 from steembot.feed.server import FeedServer
-from tests.feed.memory_chain import MemoryChain
+from tests.feed.memory_chain import Holder, MemoryChain
 
 PATIENCE_S = 20.0
 """How long a test waits for what must come; a healthy run needs a fraction of a second."""
@@ -202,7 +203,7 @@ def as_nobody(code: str, *arguments: object) -> str:
         from steembot.errors import *
         from steembot.feed.client import *
         from steembot.feed.server import FeedServer
-        from tests.feed.memory_chain import MemoryChain
+        from tests.feed.memory_chain import Holder, MemoryChain
         path = Path(sys.argv[1])
         os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
     """
@@ -223,7 +224,7 @@ class ServerProcess:
         import sys, time
         from pathlib import Path
         from steembot.feed.server import FeedServer
-        from tests.feed.memory_chain import MemoryChain
+        from tests.feed.memory_chain import Holder, MemoryChain
         path, listener, blocks = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
         chain = MemoryChain()
         chain.grow(*[("vote",)] * blocks)
@@ -296,3 +297,79 @@ def answering(path: Path, *frames: bytes) -> Iterator[None]:
             os.close(stopped)
             thread.join()
             os.close(stop)
+
+
+def forged(**fields) -> bytes:
+    """A subscription with fields of the test's own."""
+    valid = {
+        "kind": "subscribe",
+        "version": 1,
+        "name": "test",
+        "types": ["*"],
+        "mode": "head",
+        "after": "0",
+        "credit": 1,
+    }
+    return msgspec.msgpack.encode(valid | fields)
+
+
+class Clock:
+    """Real monotonic time, and what a test adds to it."""
+
+    def __init__(self):
+        self.added_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.added_s
+
+
+class Reader:
+    """A client that holds what it is told, and subscribes from where it stands."""
+
+    def __init__(self, path, after="0", **options):
+        self.holder = Holder()
+        self.asked = []
+        self.after = after
+        self.clock = Clock()
+        self.client = FeedClient(
+            path,
+            **{"name": "reader", "types": ["*"], "mode": "head"} | options,
+            after=self._after,
+            clock=self.clock,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+
+    def _after(self) -> str:
+        self.asked.append(str(self.holder.position or self.after))
+        return self.asked[-1]
+
+    @property
+    def nums(self) -> list[int]:
+        """The numbers of the blocks whose operation it holds."""
+        return [num for num, *_ in self.holder.held]
+
+    def take(self, event):
+        """Do what an event says."""
+        if not isinstance(event, Connected | Disconnected | Refused):
+            self.holder.take(event)
+
+    def next(self, timeout_s=PATIENCE_S):
+        """Return the next event but heartbeats, after doing what it says."""
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            event = self.client.receive(left_s)
+            if event is not None and not isinstance(event, wire.Heartbeat):
+                self.take(event)
+                return event
+        return None
+
+    def read_to(self, num: int) -> None:
+        """Read until it holds that block; nothing but blocks may come."""
+        while not self.nums or self.nums[-1] < num:
+            event = self.next()
+            assert isinstance(event, wire.BlockMessage), event
