@@ -31,122 +31,12 @@ from steembot.chain.follower import Change, Follower, Span
 from steembot.errors import FeedError, SteembotError
 from steembot.feed import wire
 from steembot.feed.session import Session
-from steembot.operation import Block, BlockRef, Cursor
-from tests.support.blocks import block_id, make_block
-
-TYPES = ("comment", "vote", "transfer")
-FIRST = 100
-IRREVERSIBLE_LAG = 26
+from steembot.operation import Cursor
+from tests.chaos.world import FIRST, IRREVERSIBLE_LAG, DurableLog, Node
 
 
 class Crash(BaseException):
     """A process dies here: nothing that it did not make durable survives."""
-
-
-class Node:
-    """The chain as a node tells it: it grows, forks, lags, forgets and fails."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self.blocks: list[Block] = []
-        self.forks = 0
-        self.calm = False
-        for _ in range(3):
-            self.grow()
-
-    @property
-    def head(self) -> int:
-        return self.blocks[-1].num
-
-    @property
-    def irreversible(self) -> int:
-        return max(0, self.head - IRREVERSIBLE_LAG)
-
-    def grow(self) -> None:
-        rng = self._rng
-        num = self.blocks[-1].num + 1 if self.blocks else FIRST
-        previous = self.blocks[-1].id if self.blocks else block_id(FIRST - 1, "")
-        types = rng.choices(TYPES, k=rng.choice((0, 1, 1, 2, 3)))
-        self.blocks.append(make_block(num, previous, f"{self.forks}", types))
-
-    def fork(self) -> None:
-        """Replace the newest blocks by one more than that, as real forks do."""
-        depth = min(self._rng.choice((1, 1, 2, 3, 8, 25)), len(self.blocks) - 1)
-        self.forks += 1
-        del self.blocks[-depth:]
-        for _ in range(depth + 1):
-            self.grow()
-
-    def properties(self) -> tuple[BlockRef, int]:
-        """The head and the last irreversible block; now and then those of a while ago."""
-        back = 0
-        if not self.calm and self._rng.random() < 0.1:
-            back = min(self._rng.randrange(1, 20), len(self.blocks) - 1)
-        block = self.blocks[-1 - back]
-        return block.ref, max(0, block.num - IRREVERSIBLE_LAG)
-
-    def fetch(self, span: Span) -> list[Block | None] | None:
-        """Blocks, some missing although announced; ``None`` for a failed request."""
-        if not self.calm and self._rng.random() < 0.1:
-            return None
-        found: list[Block | None] = []
-        for num in span.nums:
-            index = num - FIRST
-            there = 0 <= index < len(self.blocks)
-            if there and not self.calm and self._rng.random() < 0.03:
-                there = False
-            found.append(self.blocks[index] if there else None)
-        return found
-
-
-class DurableLog:
-    """What the block log keeps over crashes. A ``BlockSource`` too."""
-
-    def __init__(self, keep_blocks: int) -> None:
-        self.chain: dict[int, Block] = {}
-        self.gone: dict[str, Block] = {}
-        self.forks = 0
-        self.irreversible = 0
-        self.first_wanted: int | None = FIRST
-        self._keep_blocks = keep_blocks
-        self._top: BlockRef | None = None
-
-    @property
-    def head(self) -> BlockRef | None:
-        return self._top
-
-    @property
-    def oldest(self) -> int | None:
-        return next(iter(self.chain), None)
-
-    def id_at(self, num: int) -> str | None:
-        block = self.chain.get(num)
-        return None if block is None else block.id
-
-    def block(self, num: int) -> Block | None:
-        return self.chain.get(num)
-
-    def older(self, num: int) -> Block | None:
-        raise LookupError(num)
-
-    def removed(self, identity: str) -> Block | None:
-        return self.gone.get(identity)
-
-    def apply(self, change: Change, irreversible: int) -> None:
-        for ref in change.removed:
-            block = self.chain.pop(ref.num)
-            assert block.id == ref.id
-            assert ref.num > self.irreversible, "an irreversible block was removed"
-            self.gone[block.id] = block
-        for block in change.appended:
-            if self.chain:
-                assert self._top is not None
-                before = self.chain[block.num - 1]
-                assert block.previous == before.id, "a block that does not join"
-            self.chain[block.num] = block
-            self._top = block.ref
-        self.irreversible = irreversible
-        self.forks += bool(change.removed)
 
 
 class Broadcaster:
