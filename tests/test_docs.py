@@ -193,12 +193,12 @@ class _Held:
 
 def votes(num: int, previous: str, *voters: str) -> Block:
     """A block with these votes; the first voter's name makes its id."""
-    return Block(
-        num=num,
-        id=f"{num:08x}{voters[0].encode().hex():0>32}",
-        previous=previous,
-        timestamp=1_500_000_000 + 3 * num,
-        operations=tuple(
+    return Block.of(
+        num,
+        f"{num:08x}{voters[0].encode().hex():0>32}",
+        previous,
+        1_500_000_000 + 3 * num,
+        [
             RawOperation(
                 type="vote",
                 trx_in_block=index,
@@ -208,7 +208,7 @@ def votes(num: int, previous: str, *voters: str) -> Block:
                 value=b'{"voter":"%b","weight":100}' % voter.encode(),
             )
             for index, voter in enumerate(voters)
-        ),
+        ],
     )
 
 

@@ -125,7 +125,7 @@ def test_an_operation_knows_its_cursor_and_time():
 
 def test_words_are_frozen():
     """Nobody can change an operation, a block or a cursor that others hold too."""
-    block = Block(1, ID, ID, 0, (raw(),))
+    block = Block.of(1, ID, ID, 0, [raw()])
     with pytest.raises(AttributeError):
         block.num = 2
     with pytest.raises(AttributeError):

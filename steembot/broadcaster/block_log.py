@@ -25,7 +25,7 @@ import zstandard
 from steembot import events
 from steembot.chain.follower import Change
 from steembot.errors import DiskError, StateError
-from steembot.operation import Block, BlockRef, RawOperation
+from steembot.operation import Block, BlockRef
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ CREATE TABLE removed (
 CREATE INDEX removed_num ON removed (num);
 """.replace("value)", "value ANY)")
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[RawOperation, ...]).decode
+_BLOCK_BYTES = 400
+"""What Python's objects around a block weigh."""
 
 
 def _no_older(num: int) -> Block | None:
@@ -83,7 +83,7 @@ class BlockLog:
         self._cache_bytes = cache_bytes
         self._older = older
         self._lock = threading.Lock()
-        self._cache: OrderedDict[int, tuple[Block, int]] = OrderedDict()
+        self._cache: OrderedDict[int, Block] = OrderedDict()
         self._cached_bytes = 0
         self._head: BlockRef | None = None
         self._head_timestamp = 0
@@ -137,7 +137,7 @@ class BlockLog:
         with self._lock:
             cached = self._cache.get(num)
         if cached is not None:
-            return cached[0].id
+            return cached.id
         row = self._read("SELECT id FROM block WHERE num = ?", num)
         return None if row is None else bytes(row[0]).hex()
 
@@ -146,7 +146,7 @@ class BlockLog:
         with self._lock:
             cached = self._cache.get(num)
         if cached is not None:
-            return cached[0]
+            return cached
         row = self._read(
             "SELECT num, id, previous, timestamp, operations FROM block WHERE num = ?", num
         )
@@ -176,16 +176,15 @@ class BlockLog:
         and the same change may be applied again later.
         """
         try:
-            sizes, oldest = self._write(change, irreversible)
+            oldest = self._write(change, irreversible)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
                 raise
             raise DiskError(f"the block log {self._path} cannot be written: {error}") from error
-        self._show(change, sizes, oldest, irreversible)
+        self._show(change, oldest, irreversible)
 
-    def _write(self, change: Change, irreversible: int) -> tuple[list[int], int | None]:
+    def _write(self, change: Change, irreversible: int) -> int | None:
         writer = self._writer
-        sizes: list[int] = []
         oldest = self._oldest
         with writer:
             writer.execute("BEGIN IMMEDIATE")
@@ -197,8 +196,6 @@ class BlockLog:
                 )
                 writer.execute("DELETE FROM block WHERE num = ?", (ref.num,))
             for block in change.appended:
-                packed = _encode(block.operations)
-                sizes.append(len(packed))
                 writer.execute(
                     "INSERT INTO block (num, id, previous, timestamp, operations) "
                     "VALUES (?, ?, ?, ?, ?)",
@@ -207,7 +204,7 @@ class BlockLog:
                         bytes.fromhex(block.id),
                         bytes.fromhex(block.previous),
                         block.timestamp,
-                        self._compress(packed),
+                        self._compress(block.packed),
                     ),
                 )
             if irreversible != self._irreversible:
@@ -216,7 +213,7 @@ class BlockLog:
                 if oldest is None:
                     oldest = change.appended[0].num
                 oldest = self._prune(writer, oldest, change.appended[-1].num)
-        return sizes, oldest
+        return oldest
 
     def _prune(self, writer: sqlite3.Connection, oldest: int, head: int) -> int:
         least = head - self._keep_blocks + 1
@@ -226,17 +223,13 @@ class BlockLog:
         writer.execute("DELETE FROM removed WHERE num < ?", (least,))
         return least
 
-    def _show(
-        self, change: Change, sizes: list[int], oldest: int | None, irreversible: int
-    ) -> None:
+    def _show(self, change: Change, oldest: int | None, irreversible: int) -> None:
         with self._lock:
             for ref in change.removed:
                 self._uncache(ref.num)
-            for block, size in zip(change.appended, sizes, strict=True):
-                # Python's objects around an operation weigh about as much as a short one.
-                weight = size + 400 * len(block.operations) + 400
-                self._cache[block.num] = (block, weight)
-                self._cached_bytes += weight
+            for block in change.appended:
+                self._cache[block.num] = block
+                self._cached_bytes += len(block.packed) + _BLOCK_BYTES
             while self._cache and (
                 self._cached_bytes > self._cache_bytes or next(iter(self._cache)) < (oldest or 0)
             ):
@@ -252,7 +245,7 @@ class BlockLog:
     def _uncache(self, num: int) -> None:
         cached = self._cache.pop(num, None)
         if cached is not None:
-            self._cached_bytes -= cached[1]
+            self._cached_bytes -= len(cached.packed) + _BLOCK_BYTES
 
     # ---- the file
 
@@ -348,6 +341,7 @@ class BlockLog:
         ).fetchone()
         if row is not None:
             head = _block(row)
+            _ = head.operations  # raises if it is damaged
             self._head = head.ref
             self._head_timestamp = head.timestamp
         self._oldest = oldest
@@ -370,7 +364,7 @@ def _block(row: tuple[Any, ...]) -> Block:
         id=block_id.hex(),
         previous=previous.hex(),
         timestamp=timestamp,
-        operations=_decode(zstandard.decompress(operations)),
+        packed=zstandard.decompress(operations),
     )
 
 

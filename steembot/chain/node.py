@@ -36,7 +36,7 @@ from steembot.errors import (
     NodeUnreachableError,
     WrongChainError,
 )
-from steembot.operation import BLOCK_LEVEL, Block, RawOperation
+from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
 
 MAX_BATCH = 50
 """Calls in one batch; jussi refuses more with error 1600 (steemit/jussi, JsonRpcBatchSizeError)."""
@@ -418,21 +418,19 @@ class Node:
             # A block's id begins with its number: steemd, signed_block_header::num_from_id.
             if len(block_id) != 40 or not block_id.startswith(f"{expected:08x}"):
                 raise NodeAnswerError(self.url, f"block {num} with {name} {block_id[:60]!r}")
-        return Block(
-            num=num,
-            id=given.block_id,
-            previous=given.previous,
-            timestamp=self._timestamp(given.timestamp),
-            operations=tuple(
-                # By position, as in RawOperation: keywords cost a third more here.
-                [
-                    RawOperation(kind, trx_in_block, op_in_trx, 0, trx_id, bytes(value))
-                    for trx_in_block, (transaction, trx_id) in enumerate(
-                        zip(given.transactions, given.transaction_ids, strict=True)
-                    )
-                    for op_in_trx, (kind, value) in enumerate(transaction.operations)
-                ]
-            ),
+        return Block.of(
+            num,
+            given.block_id,
+            given.previous,
+            self._timestamp(given.timestamp),
+            # By position, as in RawOperation: keywords cost a third more here.
+            [
+                RawOperation(kind, trx_in_block, op_in_trx, 0, trx_id, bytes(value))
+                for trx_in_block, (transaction, trx_id) in enumerate(
+                    zip(given.transactions, given.transaction_ids, strict=True)
+                )
+                for op_in_trx, (kind, value) in enumerate(transaction.operations)
+            ],
         )
 
     def _timestamp(self, text: str) -> int:
@@ -462,7 +460,7 @@ def _joined(block: Block, occurred: list[_Occurred], *, believe_none: bool) -> B
     if not virtual and not believe_none:
         return None
     operations = sorted([*block.operations, *virtual], key=lambda op: op.within_block)
-    return msgspec.structs.replace(block, operations=tuple(operations))
+    return msgspec.structs.replace(block, packed=pack(operations))
 
 
 _PROPERTIES = ("condenser_api.get_dynamic_global_properties", "")

@@ -81,12 +81,12 @@ def _block(line: bytes, chain: str) -> Block:
             operations.append(
                 RawOperation(kind, trx, index, 0, given.transaction_ids[trx], bytes(value))
             )
-    return Block(
-        num=int(given.block_id[:8], 16),
-        id=given.block_id,
-        previous=given.previous,
-        timestamp=timegm(datetime.fromisoformat(given.timestamp).timetuple()),
-        operations=tuple(operations),
+    return Block.of(
+        int(given.block_id[:8], 16),
+        given.block_id,
+        given.previous,
+        timegm(datetime.fromisoformat(given.timestamp).timetuple()),
+        operations,
     )
 
 

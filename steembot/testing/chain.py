@@ -241,5 +241,5 @@ class Chain:
             for index, (kind, value) in enumerate(self._waiting)
         )
         self._waiting = []
-        self._chain.append(Block(num, block_id, before, int(self.now), operations))
+        self._chain.append(Block.of(num, block_id, before, int(self.now), operations))
         return self.head

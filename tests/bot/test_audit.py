@@ -15,7 +15,7 @@ from steembot.errors import StateError
 from steembot.feed import wire
 from steembot.operation import Cursor
 from tests.bot.conftest import message, undo
-from tests.support.blocks import fork, make_chain
+from tests.support.blocks import fork, make_chain, with_operations
 
 
 class Handled:
@@ -159,10 +159,10 @@ def test_types_that_change_within_a_block_accuse_nobody(handled):
     handled.run(
         "comment",
         after=2,
-        blocks=[msgspec.structs.replace(CHAIN[2], operations=whole.operations[:1])],
+        blocks=[with_operations(CHAIN[2], whole.operations[:1])],
         whole=False,
     )
-    rest = msgspec.structs.replace(CHAIN[2], operations=CHAIN[2].operations[1:])
+    rest = with_operations(CHAIN[2], CHAIN[2].operations[1:])
     handled.run("vote", "comment", after=2, blocks=[rest, *CHAIN[3:]])
     handled.change("DELETE FROM handled WHERE num = 3 AND trx_in_block = 0 AND op_in_trx = 1")
     assert handled.audit(CHAIN) == ([], 3 * 2 + 3 * 3)

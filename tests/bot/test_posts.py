@@ -22,7 +22,7 @@ from tests.support.blocks import block_id
 def block(num: int, *posts: str, salt: str = "", body: str = "x") -> Block:
     """A block with these posts of alice."""
     value = {"parent_author": "", "parent_permlink": "life", "author": "alice", "body": body}
-    return Block(
+    return Block.of(
         num,
         block_id(num, "", salt),
         block_id(num - 1, "", ""),

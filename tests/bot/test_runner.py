@@ -13,7 +13,7 @@ from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import Cursor
 from tests.bot.conftest import message, undo
-from tests.support.blocks import make_block, make_chain
+from tests.support.blocks import make_block, make_chain, with_operations
 
 
 class Killed(BaseException):
@@ -110,7 +110,7 @@ def test_a_body_that_is_no_object_is_parked(run):
     """Bytes that no handler could read neither stop the bot nor disappear."""
     block = make_block(5, "0" * 40, types=("vote", "vote"))
     broken = msgspec.structs.replace(block.operations[0], value=b"[1")
-    block = msgspec.structs.replace(block, operations=(broken, block.operations[1]))
+    block = with_operations(block, (broken, block.operations[1]))
     seen: list[str] = []
     runner, state = run(counting_bot(seen))
     runner.on_block(message(block))

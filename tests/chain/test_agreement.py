@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steembot.chain.agreement import agree, same
-from tests.support.blocks import make_block
+from tests.support.blocks import make_block, with_operations
 
 ONE = make_block(7, "0" * 40)
 OTHER = make_block(7, "0" * 40, "other")
@@ -16,9 +16,7 @@ OTHER = make_block(7, "0" * 40, "other")
 def with_body(body: bytes):
     """The first block with another body of its first operation: same id, other contents."""
     first, *rest = ONE.operations
-    return msgspec.structs.replace(
-        ONE, operations=(msgspec.structs.replace(first, value=body), *rest)
-    )
+    return with_operations(ONE, (msgspec.structs.replace(first, value=body), *rest))
 
 
 def test_the_quorum_decides_and_names_who_is_against():

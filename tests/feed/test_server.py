@@ -215,16 +215,18 @@ SERVER_THAT_TELLS_ITS_MEMORY = """
     from pathlib import Path
     import msgspec
     from steembot.feed.server import FeedServer
+    from steembot.operation import pack
     from tests.feed.memory_chain import Holder, MemoryChain
 
     chain = MemoryChain()
     chain.grow(("custom_json",))
-    body = b'{"json":"' + b"x" * 50_000 + b'"}'
+    body, packed = b'{"json":"' + b"x" * 50_000 + b'"}', []
     def grow():
         chain.grow(("custom_json",))
         block = chain._blocks[-1]
-        big = msgspec.structs.replace(block.operations[0], value=body)  # one body for all
-        chain._blocks[-1] = msgspec.structs.replace(block, operations=(big,))
+        if not packed:  # the same for all
+            packed.append(pack((msgspec.structs.replace(block.operations[0], value=body),)))
+        chain._blocks[-1] = msgspec.structs.replace(block, packed=packed[0])
     def memory_kib():
         return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
     with FeedServer(chain, chain="steem", path=Path(sys.argv[1]), listener=None) as server:

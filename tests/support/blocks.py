@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from steembot.operation import Block, BlockRef, RawOperation
+import msgspec
+
+from steembot.operation import Block, BlockRef, RawOperation, pack
 
 TYPES = ("comment", "vote", "transfer", "custom_json")
 
@@ -22,12 +24,12 @@ def make_block(
 ) -> Block:
     """One block with one operation of each of the types, two operations to a transaction."""
     identity = block_id(num, previous, salt)
-    return Block(
-        num=num,
-        id=identity,
-        previous=previous,
-        timestamp=1_500_000_000 + 3 * num,
-        operations=tuple(
+    return Block.of(
+        num,
+        identity,
+        previous,
+        1_500_000_000 + 3 * num,
+        [
             RawOperation(
                 type=kind,
                 trx_in_block=index // 2,
@@ -37,7 +39,7 @@ def make_block(
                 value=json.dumps({"n": f"{num}/{index}", "salt": salt}).encode(),
             )
             for index, kind in enumerate(types)
-        ),
+        ],
     )
 
 
@@ -63,6 +65,11 @@ def fork(chain: Sequence[Block], depth: int, grow: int, salt: str) -> list[Block
     kept = list(chain[: len(chain) - depth])
     first = kept[-1].num + 1
     return kept + make_chain(first, depth + grow, previous=kept[-1].id, salt=salt)
+
+
+def with_operations(block: Block, operations: Iterable[RawOperation]) -> Block:
+    """The block with other operations, and the same id."""
+    return msgspec.structs.replace(block, packed=pack(tuple(operations)))
 
 
 def ref(block: Block) -> BlockRef:
