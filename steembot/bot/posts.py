@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
@@ -56,12 +57,16 @@ class _Seen(msgspec.Struct):
 
 
 class Posts:
-    """Which posts were seen. Changes are kept aside until the runner commits or drops them."""
+    """Which posts were seen. Changes are kept aside until the runner settles or drops them.
+
+    What is settled waits to be written with the next commit.
+    """
 
     def __init__(self, connection: sqlite3.Connection, max_posts: int = MAX_POSTS) -> None:
         self._connection = connection
         self._max_posts = max_posts
         self._changed: dict[int, _Seen] = {}
+        self._settled: dict[int, _Seen] = {}
         self._count: int | None = None
 
     def note(self, op: Operation) -> bool:
@@ -70,7 +75,7 @@ class Posts:
         The answer for one operation is always the same, however often it is delivered.
         """
         key, this = _number(f"{op.value['author']}/{op.value['permlink']}"), _number(str(op.cursor))
-        seen = self._changed.get(key) or self._look_up(key)
+        seen = self._changed.get(key) or self._settled.get(key) or self._look_up(key)
         is_first = seen is None or seen.first == this
         last_block = op.block_num if seen is None else max(seen.last_block, op.block_num)
         first = this if seen is None else seen.first
@@ -79,7 +84,6 @@ class Posts:
 
     def forget(self, op: Operation) -> None:
         """Take back within the caller's transaction what this operation, if the first, noted."""
-        self._changed.clear()
         value = op.value
         if isinstance(value.get("author"), str) and isinstance(value.get("permlink"), str):
             self._count = None
@@ -88,23 +92,38 @@ class Posts:
                 (_number(f"{value['author']}/{value['permlink']}"), _number(str(op.cursor))),
             )
 
+    def settle(self) -> list[tuple[int, int, int]]:
+        """Keep the changes, and return them as :meth:`restore` takes them."""
+        changed = self._changed
+        self._settled.update(changed)
+        self._changed = {}
+        return [(key, seen.first, seen.last_block) for key, seen in changed.items()]
+
+    def restore(self, settled: Sequence[tuple[int, int, int]]) -> None:
+        """Take over what another process settled and did not write."""
+        for key, first, last_block in settled:
+            self._settled[key] = _Seen(first, last_block)
+
     def write(self) -> None:
-        """Write the changes within the transaction that the caller began."""
-        if not self._changed:
+        """Write what is settled within the transaction that the caller began."""
+        if not self._settled:
             return
         execute = self._connection.execute
-        for key, seen in self._changed.items():
-            execute(
-                "INSERT INTO post VALUES (?, ?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET last_block = excluded.last_block",
-                (key, seen.first, seen.last_block),
-            )
+        self._connection.executemany(
+            "INSERT INTO post VALUES (?, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET last_block = excluded.last_block",
+            [(key, seen.first, seen.last_block) for key, seen in self._settled.items()],
+        )
         if self._count is None:
             (self._count,) = execute("SELECT count(*) FROM post").fetchone()
         else:  # an upper bound, as edits count too; exact again when it is reached
-            self._count += len(self._changed)
+            self._count += len(self._settled)
         if self._count > self._max_posts:
             self._evict()
+
+    def written(self) -> None:
+        """Take note that what was settled is committed."""
+        self._settled.clear()
 
     def drop(self) -> None:
         """Forget the changes."""

@@ -103,7 +103,10 @@ class BotProcess:
         words_due = 0.0
         while not daemon.stopping:
             self._runner.redrive()
-            event = client.receive(min(TURN_S, self._runner.run_timers()))
+            event = client.receive(0)
+            if event is None:
+                self._state.commit()
+                event = client.receive(min(TURN_S, self._runner.run_timers()))
             if event is None:
                 daemon.drain()
                 daemon.alive()
@@ -120,6 +123,7 @@ class BotProcess:
             now = time.monotonic()
             if now >= words_due:
                 words_due = now + TURN_S
+                self._state.commit()
                 daemon.status(_words(self._state, connected=client.connected))
                 self._measure()
 

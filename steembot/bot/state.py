@@ -1,16 +1,19 @@
 """What a bot keeps: its position, its key/value state, the attempt under way, dead letters.
 
-One SQLite file. Whatever belongs together is one transaction: the state that a handler left and
-the position behind its operation become durable together or not at all. Before a handler runs,
-the attempt is on disk, so that an operation which kills the process is known after the restart.
+One SQLite file, with a redo log beside it (:mod:`steembot.bot.redo`) for what is not in it yet.
+Whatever belongs together is one record there or one transaction here: the state that a handler left
+and the position behind its operation become durable together or not at all. Before a handler runs,
+the attempt is on record, so that an operation which kills the process is known after the restart.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +22,7 @@ import msgspec
 from steembot.bot import dead_letters, posts
 from steembot.bot.dead_letters import APPLICATION_ID, SCHEMA_VERSION, DeadLetter, DeadLetters
 from steembot.bot.posts import Posts
+from steembot.bot.redo import Redo
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
 
@@ -47,33 +51,26 @@ CREATE TABLE handled (
 AUDIT_BLOCKS = 28_800
 """For how many blocks back the operations that were handled are on record: one day of Steem."""
 
-_DELETED: Any = object()
 _encode = msgspec.json.Encoder().encode
 
 
 class KeyValue(MutableMapping[str, Any]):
     """A bot's own persistent mapping: text keys, JSON values.
 
-    Changes are kept aside until the runner commits or drops them. A value is a copy: to change a
-    list, assign it again.
+    Changes are kept aside until the runner settles or drops them; what is settled waits to be
+    written with the next commit. A value is a copy: to change a list, assign it again.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._changed: dict[str, Any] = {}
+        # Key to JSON, or None for what is deleted.
+        self._settled: dict[str, str | None] = {}
+        self._changed: dict[str, str | None] = {}
 
     def __getitem__(self, key: str) -> Any:
-        if key in self._changed:
-            text = self._changed[key]
-            if text is _DELETED:
-                raise KeyError(key)
-        else:
-            row = self._connection.execute(
-                "SELECT value FROM state WHERE key = ?", (key,)
-            ).fetchone()
-            if row is None:
-                raise KeyError(key)
-            text = row[0]
+        text = self._text(key)
+        if text is None:
+            raise KeyError(key)
         return msgspec.json.decode(text)
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -84,27 +81,43 @@ class KeyValue(MutableMapping[str, Any]):
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
-        self._changed[key] = _DELETED
+        self._changed[key] = None
 
     def __contains__(self, key: object) -> bool:
-        if key in self._changed:
-            return self._changed[str(key)] is not _DELETED
-        query = "SELECT 1 FROM state WHERE key = ?"
-        return self._connection.execute(query, (key,)).fetchone() is not None
+        return isinstance(key, str) and self._text(key) is not None
 
     def __iter__(self) -> Iterator[str]:
+        changed = self._settled | self._changed
         for (key,) in self._connection.execute("SELECT key FROM state ORDER BY key").fetchall():
-            if key not in self._changed:
+            if key not in changed:
                 yield key
-        yield from [key for key, text in self._changed.items() if text is not _DELETED]
+        yield from [key for key, text in changed.items() if text is not None]
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def _text(self, key: str) -> str | None:
+        for changes in (self._changed, self._settled):
+            if key in changes:
+                return changes[key]
+        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def settle(self) -> dict[str, str | None]:
+        """Keep the changes, and return them as :meth:`restore` takes them."""
+        changed = self._changed
+        self._settled.update(changed)
+        self._changed = {}
+        return changed
+
+    def restore(self, settled: Mapping[str, str | None]) -> None:
+        """Take over what another process settled and did not write."""
+        self._settled.update(settled)
+
     def write(self) -> None:
-        """Write the changes within the transaction that the caller began."""
-        for key, text in self._changed.items():
-            if text is _DELETED:
+        """Write what is settled within the transaction that the caller began."""
+        for key, text in self._settled.items():
+            if text is None:
                 self._connection.execute("DELETE FROM state WHERE key = ?", (key,))
             else:
                 self._connection.execute(
@@ -113,15 +126,36 @@ class KeyValue(MutableMapping[str, Any]):
                     (key, text),
                 )
 
+    def written(self) -> None:
+        """Take note that what was settled is committed."""
+        self._settled.clear()
+
     def drop(self) -> None:
         """Forget the changes."""
         self._changed.clear()
 
 
+class _Record(msgspec.Struct, array_like=True):
+    """One record of the redo log: where the bot stands, and what was changed since the last."""
+
+    position: str | None
+    attempt: str | None
+    deaths: int
+    handled: Cursor | None = None
+    values: Mapping[str, str | None] = {}
+    posts: Sequence[tuple[int, int, int]] = ()
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(_Record).decode
+
+
 class BotState:
     """One bot's file, for one process at a time. ``chain`` names the blockchain it is on.
 
-    Raises :class:`~steembot.errors.StateError`, also while another process has it.
+    What is finished is safe at once, and readable for other processes after :meth:`commit`, which
+    is called here when enough has come together. Raises :class:`~steembot.errors.StateError`,
+    also while another process has the file.
     """
 
     def __init__(self, path: Path, *, chain: str) -> None:
@@ -133,25 +167,36 @@ class BotState:
         self._deaths = 0
         self._begun_here: str | None = None
         self._born = 0
-        self._recorded_block: int | None = None
-        try:
-            self._open(chain)
-        except BaseException:
-            self.close()
-            raise
+        self._handled: list[Cursor] = []  # not committed yet
+        self._is_committed = True
+        self._redo: Redo | None = None
         self.values = KeyValue(self._connection)
         self.posts = Posts(self._connection)
         self.letters = DeadLetters(self._connection)
+        try:
+            self._open(chain)
+            self._redo = Redo(path.with_suffix(".redo"))
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """Close the file, and let another process have it."""
+        """Close the file, and let another process have it; that one finds what is not committed."""
         self._connection.close()
+        if self._redo is not None:
+            self._redo.close()
+            self._redo = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -177,11 +222,11 @@ class BotState:
         if attempt == self._attempt:
             deaths = self._deaths
             self._deaths += 1
-            self._save_progress()
-            return deaths
-        self._attempt, self._deaths = attempt, 1
-        self._save_progress()
-        return 0
+        else:
+            deaths = 0
+            self._attempt, self._deaths = attempt, 1
+        self._note(_Record(self._position, self._attempt, self._deaths))
+        return deaths
 
     def is_begun(self, attempt: str) -> bool:
         """Whether this process recorded the attempt already, by ``then`` of :meth:`finish`."""
@@ -196,24 +241,32 @@ class BotState:
         undone: Cursor | None = None,
         forgotten: Operation | None = None,
     ) -> None:
-        """Commit a handler's state and the position behind its operation, in one transaction.
+        """Make a handler's state and the position behind its operation durable, both or none.
 
-        ``then`` is the attempt that follows at once: recording it here saves a transaction.
+        ``then`` is the attempt that follows at once: recording it here saves a record.
         ``handled`` and ``undone`` go on record for :mod:`steembot.bot.audit`. ``forgotten`` is an
         undone operation whose post, if this was its first, will be new when it comes again.
         """
         self._position = str(position)
         self._begun_here = then
         self._attempt, self._deaths = then, 1 if then else 0
+        values, posts = self._settle(forgotten)
+        if handled is not None:
+            self._handled.append(handled)
+        if undone is None:
+            self._note(_Record(self._position, then, self._deaths, handled, values, posts))
+            return
         with self._transaction():
-            self._write_changes(forgotten)
-            if handled is not None:
-                self._record(handled)
-            if undone is not None:
-                self._strike(undone)
-                self.letters.take_back(undone)
-            self._write_progress()
-        self.drop_changes()
+            if forgotten is not None:
+                self.posts.forget(forgotten)
+            self._strike(undone)
+            self.letters.take_back(undone)
+
+    def commit(self) -> None:
+        """Write what was finished into the file, where other processes see it."""
+        if not self._is_committed:
+            with self._transaction():
+                pass  # it writes that by itself
 
     def abandon(self) -> None:
         """Take the attempt back: the process ends on purpose, not because of the operation."""
@@ -222,7 +275,7 @@ class BotState:
         if self._deaths == 0:
             self._attempt = None
         self._begun_here = None
-        self._save_progress()
+        self._note(_Record(self._position, self._attempt, self._deaths))
 
     def park(
         self,
@@ -242,28 +295,29 @@ class BotState:
         self.values.drop()
         self._position = str(position)
         self._attempt, self._deaths, self._begun_here = None, 0, None
+        self._settle(forgotten)
+        if not undo:
+            self._handled.append(cursor)
         with self._transaction():
             self.letters.park(operation, error, undo=undo)
-            self._write_changes(forgotten)
+            if forgotten is not None:
+                self.posts.forget(forgotten)
             if undo:
                 self._strike(cursor)
-            else:
-                self._record(cursor)
-            self._write_progress()
-        self.drop_changes()
 
     def finish_redrive(self, letter: DeadLetter, *, forgotten: Operation | None = None) -> None:
         """Commit what came of a redriven dead letter, and remove it, in one transaction."""
+        self._settle(forgotten)
         with self._transaction():
-            self._write_changes(forgotten)
+            if forgotten is not None:
+                self.posts.forget(forgotten)
             self.letters.succeed(letter.id)
-        self.drop_changes()
 
     def commit_values(self) -> None:
         """Commit the state alone, for work that belongs to no operation."""
+        self._settle(None)
         with self._transaction():
-            self._write_changes(None)
-        self.drop_changes()
+            pass  # it writes that by itself
 
     def drop_changes(self) -> None:
         """Forget what a handler changed."""
@@ -318,7 +372,6 @@ class BotState:
                 "AND after_block > ?",
                 (num, num),
             )
-            self._write_progress()
         self._born = self._read_born()
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -373,50 +426,86 @@ class BotState:
         self._position, self._attempt, self._deaths = row
         self._born = self._read_born()
 
-    def _record(self, cursor: Cursor) -> None:
-        execute = self._connection.execute
-        if cursor.block_num != self._recorded_block:
-            self._recorded_block = cursor.block_num
-            execute(
-                "INSERT OR REPLACE INTO handled_block VALUES (?, ?)",
-                (cursor.block_num, cursor.block_id),
-            )
-            oldest = cursor.block_num - AUDIT_BLOCKS
-            execute("DELETE FROM handled_block WHERE num < ?", (oldest,))
-            execute("DELETE FROM handled WHERE num < ?", (oldest,))
-        execute(
+    def _recover(self) -> None:
+        """Take over what the process before this one finished and did not commit."""
+        assert self._redo is not None  # noqa: S101 (opened just before)
+        row = self._connection.execute("SELECT value FROM meta WHERE name = 'redo'").fetchone()
+        for content in [] if row is None else self._redo.records(int(row[0])):
+            record = _unpack(content)
+            self._position = record.position
+            self._attempt, self._deaths = record.attempt, record.deaths
+            self.values.restore(record.values)
+            self.posts.restore(record.posts)
+            if record.handled is not None:
+                self._handled.append(record.handled)
+        with self._transaction():
+            pass  # it writes that by itself, and begins a generation of our own
+
+    def _note(self, record: _Record) -> None:
+        """Make a record durable; whatever it changed is settled."""
+        assert self._redo is not None  # noqa: S101 (as long as the state is open)
+        self._is_committed = False
+        if not self._redo.append(_pack(record)):
+            self.commit()
+
+    def _settle(
+        self, forgotten: Operation | None
+    ) -> tuple[dict[str, str | None], list[tuple[int, int, int]]]:
+        if forgotten is not None:
+            self.posts.drop()
+        return self.values.settle(), self.posts.settle()
+
+    def _write_handled(self) -> None:
+        """Put on record which operations were handled, all of them of blocks on the chain."""
+        connection = self._connection
+        connection.executemany(
+            "INSERT OR REPLACE INTO handled_block VALUES (?, ?)",
+            {cursor.block_num: cursor.block_id for cursor in self._handled}.items(),
+        )
+        connection.executemany(
             "INSERT INTO handled VALUES (?, ?, ?, ?, 1) "
             "ON CONFLICT DO UPDATE SET times = times + 1",
-            (cursor.block_num, *cursor.within_block),
+            [(cursor.block_num, *cursor.within_block) for cursor in self._handled],
         )
+        oldest = self._handled[-1].block_num - AUDIT_BLOCKS
+        connection.execute("DELETE FROM handled_block WHERE num < ?", (oldest,))
+        connection.execute("DELETE FROM handled WHERE num < ?", (oldest,))
 
     def _strike(self, cursor: Cursor) -> None:
-        self._recorded_block = None  # another block of that number may come
         self._connection.execute(
             "DELETE FROM handled "
             "WHERE num = ? AND trx_in_block = ? AND virtual_op = ? AND op_in_trx = ?",
             (cursor.block_num, *cursor.within_block),
         )
 
-    def _write_changes(self, forgotten: Operation | None) -> None:
-        self.values.write()
-        if forgotten is None:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Change the file; what was finished before goes into it first, with the position."""
+        assert self._redo is not None  # noqa: S101 (as long as the state is open)
+        generation = secrets.randbits(63)
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            self.values.write()
             self.posts.write()
-        else:
-            self.posts.forget(forgotten)
-
-    def _save_progress(self) -> None:
-        with self._transaction():
-            self._write_progress()
-
-    def _write_progress(self) -> None:
-        self._connection.execute(
-            "UPDATE progress SET position = ?, attempt = ?, deaths = ?",
-            (self._position, self._attempt, self._deaths),
-        )
-
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._connection)
+            if self._handled:
+                self._write_handled()
+            execute(
+                "UPDATE progress SET position = ?, attempt = ?, deaths = ?",
+                (self._position, self._attempt, self._deaths),
+            )
+            execute("INSERT OR REPLACE INTO meta VALUES ('redo', ?)", (str(generation),))
+            yield
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # not every error leaves it open
+                execute("ROLLBACK")
+            raise
+        self.values.written()
+        self.posts.written()
+        self._handled.clear()
+        self._is_committed = True
+        self._redo.restart(generation)
 
 
 def _locked(path: Path) -> int:
@@ -445,14 +534,3 @@ def _locked(path: Path) -> int:
         os.close(lock)
         raise
     return lock
-
-
-class _Transaction:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._connection.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -1,0 +1,133 @@
+"""The redo log: what was added is read again, whatever happened to the process in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from steembot.bot.redo import SIZE, Redo
+from steembot.bot.state import BotState
+from steembot.errors import StateError
+from steembot.operation import Cursor
+
+contents = st.lists(st.binary(max_size=300), max_size=20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(old=contents, new=contents, cut=st.integers(0, 3000), noise=st.binary(max_size=64))
+def test_records_are_those_of_the_generation_up_to_the_first_damage(
+    tmp_path_factory, old, new, cut, noise
+):
+    """Neither an older generation's records nor a torn one are read as new ones."""
+    path = tmp_path_factory.mktemp("redo") / "r"
+    redo = Redo(path)
+    for generation, records in ((7, old), (8, new)):
+        redo.restart(generation)
+        for content in records:
+            assert redo.append(content)
+    redo.close()
+    again = Redo(path)
+    assert list(again.records(8)) == new
+    assert list(again.records(9)) == []
+    again.close()
+    with path.open("r+b") as file:
+        file.seek(cut)
+        file.write(noise)
+    torn = Redo(path)
+    read = list(torn.records(8))
+    torn.close()
+    assert read == new[: len(read)]
+
+
+def test_a_record_that_finds_no_room_is_refused_and_changes_nothing(tmp_path):
+    redo = Redo(tmp_path / "r")
+    redo.restart(1)
+    assert redo.append(b"x" * (SIZE // 2))
+    assert not redo.append(b"y" * SIZE)
+    assert redo.append(b"z")
+    assert list(redo.records(1)) == [b"x" * (SIZE // 2), b"z"]
+    redo.close()
+
+
+def test_a_place_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "r").mkdir()
+    with pytest.raises(StateError, match=f"{tmp_path}/r cannot be opened"):
+        Redo(tmp_path / "r")
+
+
+COUNT = """
+import sys
+from pathlib import Path
+from steembot.bot.state import BotState
+from steembot.operation import Cursor
+
+state = BotState(Path(sys.argv[1]), chain="steem")
+num = 0
+while True:
+    num += 1
+    cursor = Cursor(num, f"{num:040x}", 0, 0)
+    state.begin(str(cursor))
+    state.values["n"] = state.values.get("n", 0) + 1
+    state.finish(cursor, handled=cursor)
+    print(num, flush=True)
+"""
+
+
+def test_nothing_that_was_finished_is_lost_by_kill_9(tmp_path):
+    """The count and the position agree, and hold at least what the process said it had done."""
+    for attempt in range(3):
+        path = tmp_path / f"{attempt}.sqlite3"
+        with subprocess.Popen(
+            [sys.executable, "-c", COUNT, path], stdout=subprocess.PIPE, text=True
+        ) as process:
+            for _ in range(500):
+                said = int(process.stdout.readline())
+            os.kill(process.pid, signal.SIGKILL)
+            said = max([said, *map(int, process.stdout.read().split())])
+        with BotState(path, chain="steem") as state:
+            assert said <= state.position.block_num <= said + 1
+            assert state.values["n"] == state.position.block_num
+            assert state.begin(f"{said + 1}-{said + 1:040x}-0-0-0") <= 1
+
+
+def test_another_process_sees_what_was_committed(tmp_path):
+    """What is finished is not in the file before it is committed; a full redo log commits it."""
+    path = tmp_path / "s.sqlite3"
+    with BotState(path, chain="steem") as state:
+        state.values["big"] = "x" * SIZE
+        state.finish(Cursor(1, "a" * 40, 0, 0))
+
+        assert _position(path) == str(Cursor(1, "a" * 40, 0, 0))
+        state.finish(Cursor(2, "b" * 40, 0, 0))
+        assert _position(path) == str(Cursor(1, "a" * 40, 0, 0))
+        state.commit()
+        assert _position(path) == str(Cursor(2, "b" * 40, 0, 0))
+
+
+def test_a_file_from_a_backup_is_not_mixed_with_a_later_redo_log(tmp_path):
+    """The redo log continues one file; beside another one it means nothing."""
+    path, copy = tmp_path / "s.sqlite3", tmp_path / "copy"
+    with BotState(path, chain="steem") as state:
+        state.finish(Cursor(1, "a" * 40, 0, 0))
+        state.commit()
+        state._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        copy.write_bytes(path.read_bytes())
+        state.finish(Cursor(2, "b" * 40, 0, 0))
+        state.commit()
+        state.finish(Cursor(3, "c" * 40, 0, 0))
+    path.write_bytes(copy.read_bytes())
+    with BotState(path, chain="steem") as state:
+        assert state.position == Cursor(1, "a" * 40, 0, 0)
+
+
+def _position(path):
+
+    with sqlite3.connect(path) as connection:
+        return connection.execute("SELECT position FROM progress").fetchone()[0]
