@@ -9,6 +9,7 @@ import pytest
 
 from steembot.bot.audit import Books
 from tests.support.processes import Process, environment
+from tests.support.waiting import wait_until
 
 LAST = 118
 """A block that is followed by another one with operations, so that the bot is done with it."""
@@ -185,14 +186,20 @@ def test_nodes_that_fail_are_passed_over_or_named(audit, handled, steembot, tmp_
     assert "http://127.0.0.1:9" in line
 
 
+def last_of(folder):
+    """The last block that the bot's record holds whole."""
+    with Books(folder / "state" / "bot-bot.sqlite3") as books:
+        return books.last
+
+
 def test_it_works_beside_a_running_bot(tmp_path, settings, broadcaster, steembot):
     """Neither has to wait for the other."""
     (tmp_path / "every.py").write_text(HANDLERS.replace("(7, 0, 0)", "()"))
     more = {"STEEMBOT_HANDLERS": "every"}
     with Process("steembot-bot", env=settings | more, cwd=tmp_path) as bot:
         bot.says(" saw 40-")
-        with Books(tmp_path / "state" / "bot-bot.sqlite3") as books:
-            last = books.last
+        wait_until(lambda: last_of(tmp_path) >= 39, "the record, a second behind at most")
+        last = last_of(tmp_path)
         status, (line,) = steembot("audit", "1", f"{last}")
         assert (status, bot.runs) == (0, True)
     assert line.endswith("each handled exactly once")
@@ -217,7 +224,7 @@ def test_a_bot_that_began_at_the_head_of_an_empty_broadcaster_is_on_record(
         first = int(
             next(line for line in bot.lines if " saw " in line).split(" saw ")[1].split("-")[0]
         )
-        with Books(tmp_path / "state" / "bot-bot.sqlite3") as books:
-            last = books.last
+        wait_until(lambda: last_of(tmp_path) > first, "the record, a second behind at most")
+        last = last_of(tmp_path)
         status, lines = steembot("audit", f"{first}", f"{last}", **more)
     assert (status, len(lines)) == (0, 1), lines
