@@ -13,9 +13,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import requests
@@ -38,6 +39,14 @@ from steembot.errors import (
 )
 from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
 
+READ_AT_ONCE = 2
+"""Answers with many blocks that are read and decoded at the same time, the bound on their memory.
+
+More may be on their way, in the system's buffers.
+"""
+
+T = TypeVar("T")
+
 MAX_BATCH = 50
 """Calls in one batch; jussi refuses more with error 1600 (steemit/jussi, JsonRpcBatchSizeError)."""
 
@@ -50,6 +59,7 @@ TIMEOUT_S = 10.0
 REQUESTS_PER_S = 30.0
 """Well below the 50 that the public nodes' nginx allows an address."""
 
+_FEW_CALLS = 3  # what is asked at the head; such an answer is small
 _BATCH_TOO_LARGE = 1600  # jussi's JsonRpcBatchSizeError
 _REFUSALS = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 
@@ -63,13 +73,13 @@ class Head(msgspec.Struct, frozen=True):
     irreversible: int
 
 
-class Fetched(msgspec.Struct, frozen=True):
-    """Blocks in the order asked for, ``None`` where the node has none yet.
+class Fetched(msgspec.Struct, Generic[T], frozen=True):
+    """What a batch brought, in the order asked for.
 
     ``size_bytes`` is the answer's size, ``seconds`` what it took, without waiting for our turn.
     """
 
-    blocks: list[Block | None]
+    results: list[T]
     size_bytes: int
     seconds: float
 
@@ -137,17 +147,14 @@ class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
     def __init__(self, url: str, timeout_s: float) -> None:
         super().__init__(url, num_retries=0, num_retries_call=0, disable_chain_detection=True)
         self._timeout_s = timeout_s
+        self._deadline = 0.0
         # beem shares one session between all of its connections; threads must not.
         self.session = requests.Session()
         self.session.trust_env = True
 
     def request_send(self, payload: bytes) -> requests.Response:
-        """POST and read the whole answer before the deadline.
-
-        requests' own timeout begins anew with every byte, so a node that sends one byte a second
-        would never run into it.
-        """
-        deadline = time.monotonic() + self._timeout_s
+        """POST, and wait for the answer to begin; :meth:`read` gives the rest of it."""
+        self._deadline = time.monotonic() + self._timeout_s
         response: requests.Response = self.session.post(
             self.url,
             data=payload,
@@ -156,12 +163,19 @@ class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
             stream=True,
             allow_redirects=False,
         )
+        return response
+
+    def read(self, response: requests.Response) -> bytes:
+        """Read the whole answer before the deadline.
+
+        requests' own timeout begins anew with every byte, so a node that sends one byte a second
+        would never run into it.
+        """
         try:
-            response._content = b"".join(_until(deadline, response))  # noqa: SLF001 (as .content does)
+            return b"".join(_until(self._deadline, response))
         except BaseException:
             response.close()
             raise
-        return response
 
 
 class _TooLongError(Exception):
@@ -204,6 +218,7 @@ class Node:
         self._idle: deque[_Rpc] = deque()
         self._identified = False
         self._identifying = threading.Lock()
+        self._reading = threading.BoundedSemaphore(READ_AT_ONCE)
 
     def __str__(self) -> str:
         return self.url
@@ -215,8 +230,7 @@ class Node:
 
     def head(self) -> Head:
         """Ask where the chain ends. Raises :class:`~steembot.errors.NodeError`."""
-        (properties,), _, _ = self._ask([_PROPERTIES])
-        return self._head(properties)
+        return self._ask([_PROPERTIES], build=lambda results: [self._head(results[0])]).results[0]
 
     def blocks(self, nums: Sequence[int], irreversible: int) -> list[Block | None]:
         """Fetch blocks by number, in that order; ``None`` where the node has no such block yet.
@@ -225,25 +239,30 @@ class Node:
         above ``irreversible`` that seems to have none is not taken to be complete, since every
         block pays its witness. Raises :class:`~steembot.errors.NodeError`.
         """
-        return self.fetch(nums, irreversible).blocks
+        return self.fetch(nums, irreversible).results
 
-    def fetch(self, nums: Sequence[int], irreversible: int) -> Fetched:
+    def fetch(self, nums: Sequence[int], irreversible: int) -> Fetched[Block | None]:
         """Do the same as :meth:`blocks`, and tell what it cost."""
         calls = [call for num in nums for call in self._block_calls(num)]
         if self._virtual_ops:
-            results, size_bytes, seconds = self._ask(calls)
-            blocks = self._blocks(nums, results, irreversible)
-        else:
-            given, size_bytes, seconds = self._ask(calls, _decode_block_replies)
-            blocks = [
+            return self._ask(calls, build=lambda given: self._blocks(nums, given, irreversible))
+        return self._ask(
+            calls,
+            _decode_block_replies,
+            lambda given: [
                 None if block is None else self._block(num, block)
                 for num, block in zip(nums, given, strict=True)
-            ]
-        return Fetched(blocks, size_bytes, seconds)
+            ],
+        )
 
     def raw_blocks(self, nums: Sequence[int]) -> list[bytes | None]:
         """Fetch blocks as :meth:`blocks` does, and return each as the node wrote it, in JSON."""
-        results, _, _ = self._ask([("condenser_api.get_block", f"{num}") for num in nums])
+        calls = [("condenser_api.get_block", f"{num}") for num in nums]
+        return self._ask(calls, build=lambda results: self._raw_blocks(nums, results)).results
+
+    def _raw_blocks(
+        self, nums: Sequence[int], results: Sequence[msgspec.Raw]
+    ) -> list[bytes | None]:
         raw: list[bytes | None] = []
         for num, result in zip(nums, results, strict=True):
             given = self._decode(_decode_block, result)
@@ -256,26 +275,35 @@ class Node:
 
     def poll(self, num: int) -> tuple[Head, Block | None]:
         """Ask for the head and, in the same request, for one block that may not be there yet."""
-        (properties, *results), _, _ = self._ask([_PROPERTIES, *self._block_calls(num)])
-        head = self._head(properties)
-        (block,) = self._blocks([num], results, head.irreversible)
-        return head, block
+
+        def build(given: list[msgspec.Raw]) -> list[tuple[Head, Block | None]]:
+            head = self._head(given[0])
+            (block,) = self._blocks([num], given[1:], head.irreversible)
+            return [(head, block)]
+
+        return self._ask([_PROPERTIES, *self._block_calls(num)], build=build).results[0]
 
     def config(self) -> dict[str, Any]:
         """Ask for the chain's constants, the chain id among them."""
-        (result,), _, _ = self._call([("condenser_api.get_config", "")])
-        config: dict[str, Any] = self._decode(_decode_config, result)
+        config: dict[str, Any]
+        (config,) = self._call(
+            [("condenser_api.get_config", "")],
+            build=lambda results: [self._decode(_decode_config, results[0])],
+        ).results
         return config
 
     def _ask(
-        self, calls: Sequence[tuple[str, str]], decode: Any = _decode_replies
-    ) -> tuple[list[Any], int, float]:
+        self,
+        calls: Sequence[tuple[str, str]],
+        decode: Any = _decode_replies,
+        build: Callable[[list[Any]], list[T]] = list,
+    ) -> Fetched[T]:
         """Do as :meth:`_call` does, once the node is known to be one of our chain."""
         if not self._identified:
             with self._identifying:
                 if not self._identified:
                     self._identify()
-        return self._call(calls, decode)
+        return self._call(calls, decode, build)
 
     def _identify(self) -> None:
         profile = self._profile
@@ -313,17 +341,37 @@ class Node:
         return blocks
 
     def _call(
-        self, calls: Sequence[tuple[str, str]], decode: Any = _decode_replies
-    ) -> tuple[list[Any], int, float]:
-        """Send one batch of (method, parameters); ``decode`` reads the list of replies.
+        self,
+        calls: Sequence[tuple[str, str]],
+        decode: Any = _decode_replies,
+        build: Callable[[list[Any]], list[T]] = list,
+    ) -> Fetched[T]:
+        """Send one batch of (method, parameters), and return what ``build`` makes of the results.
 
-        Returns the results in its order, the answer's size in bytes, and what it took in seconds.
+        ``decode`` reads the list of replies. ``build`` is given the results in the batch's order,
+        which must not outlive it: they are views of the whole answer.
         """
         payload = ",".join(
             f'{{"jsonrpc":"2.0","id":{i},"method":"{method}","params":[{params}]}}'
             for i, (method, params) in enumerate(calls)
         )
-        body, seconds = self._post(f"[{payload}]".encode())
+        self._wait_for_turn()
+        begun = time.monotonic()
+        # The one used last is the least likely to have been closed by the node meanwhile.
+        rpc = self._idle.pop() if self._idle else _Rpc(self.url, self.timeout_s)
+        with self._troubles():
+            response = rpc.request_send(f"[{payload}]".encode())
+        with self._reading if len(calls) > _FEW_CALLS else nullcontext():
+            with self._troubles():
+                body = rpc.read(response)
+            seconds = time.monotonic() - begun
+            self._idle.append(rpc)
+            if response.status_code != requests.codes.ok:
+                raise self._refusal(response)
+            return Fetched(build(self._results(calls, decode, body)), len(body), seconds)
+
+    def _results(self, calls: Sequence[tuple[str, str]], decode: Any, body: bytes) -> list[Any]:
+        """Decode the answer to a batch; return the results in the batch's order."""
         if body.lstrip()[:1] != b"[":
             # One bad call, or a refused batch, turns the whole answer into one error object.
             single: _Reply = self._decode(_decode_reply, body)
@@ -341,15 +389,13 @@ class Node:
             raise NodeAnswerError(
                 self.url, f"{len(replies)} answers to a batch of {len(calls)} calls"
             )
-        return [by_id[i] for i in range(len(calls))], len(body), seconds
+        return [by_id[i] for i in range(len(calls))]
 
-    def _post(self, payload: bytes) -> tuple[bytes, float]:
-        self._wait_for_turn()
-        begun = time.monotonic()
-        # The one used last is the least likely to have been closed by the node meanwhile.
-        rpc = self._idle.pop() if self._idle else _Rpc(self.url, self.timeout_s)
+    @contextmanager
+    def _troubles(self) -> Iterator[None]:
+        """Say in our words what goes wrong on the way to the node and back."""
         try:
-            response = rpc.request_send(payload)
+            yield
         except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise NodeTimeoutError(
                 self.url, f"no whole answer within {self.timeout_s:g} s"
@@ -362,11 +408,6 @@ class Node:
             raise NodeUnreachableError(self.url, _root(error)) from error
         except UnauthorizedError as error:
             raise NodeStatusError(self.url, 401, "Unauthorized") from error
-        self._idle.append(rpc)
-        if response.status_code != requests.codes.ok:
-            raise self._refusal(response)
-        content: bytes = response.content
-        return content, time.monotonic() - begun
 
     def _wait_for_turn(self) -> None:
         now = time.monotonic()

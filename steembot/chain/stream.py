@@ -44,7 +44,7 @@ from steembot.operation import Block, BlockRef
 
 log = logging.getLogger(__name__)
 
-AHEAD_BYTES = 6 * 1024 * 1024
+AHEAD_BYTES = 16 * 1024 * 1024
 """What is fetched ahead of the tip, as the nodes write it. The bound on memory while behind."""
 
 PATIENCE_S = 3.0
@@ -445,8 +445,8 @@ class ChainStream:
         if not self._behind_others(url, head, now):
             self._succeeded(url, now)
 
-    def _take_blocks(self, url: str, job: Job, fetched: Fetched, now: float) -> None:
-        blocks = fetched.blocks
+    def _take_blocks(self, url: str, job: Job, fetched: Fetched[Block | None], now: float) -> None:
+        blocks = fetched.results
         if None not in blocks:
             self._paces[url].answered(len(blocks), fetched.size_bytes, fetched.seconds)
         if job.closed:
