@@ -9,6 +9,8 @@ OUTPUT ?= build
 PYTHON ?= /usr/bin/python3
 ARGS ?=
 SEEDS ?= 1000
+# Processes that share the tests.
+JOBS ?= 2
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -84,9 +86,9 @@ run: $(READY) ## The same from a real chain, with the settings of .env
 	@deploy/foreground $(VENV)/bin run
 
 .PHONY: test
-test: $(READY) ## Run all tests; as root also those that boot a systemd (ARGS="-k journal")
+test: $(READY) ## Run all tests; as root also those that boot a systemd (ARGS="-k journal" JOBS=2)
 	@deploy/system-packages $(PYTHON) test
-	@$(VENV)/bin/pytest $(ARGS)
+	@$(VENV)/bin/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## Simulate SEEDS swarms in memory, then kill real processes (SEEDS=1000)

@@ -16,6 +16,18 @@ from steembot.devnode.thread import in_thread
 GENESIS = 1_600_000_002  # 2020-09-13T12:26:42, a multiple of 3
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests: a file is one's, and so are all that boot a systemd.
+
+    Those come first. They take the longest, and wait for most of it.
+    """
+    items.sort(key=lambda item: "system" not in item.keywords)
+    for item in items:
+        group = "system" if "system" in item.keywords else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def chaindata() -> Path:
     """The folder of recorded chain data."""

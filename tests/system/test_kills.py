@@ -28,7 +28,7 @@ pytestmark = pytest.mark.system
 SEED = 1
 KILLS = 50
 ROUNDS = 10
-INTERVAL_S = 0.25
+INTERVAL_S = 0.15
 CHAIN = "/srv/chain.jsonl"
 
 
