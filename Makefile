@@ -88,7 +88,7 @@ run: $(READY) ## The same from a real chain, with the settings of .env
 .PHONY: test
 test: $(READY) ## Run all tests; as root also those that boot a systemd (ARGS="-k journal" JOBS=2)
 	@deploy/system-packages $(PYTHON) test
-	@$(VENV)/bin/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: chaos
 chaos: $(READY) ## Simulate SEEDS swarms in memory, then kill real processes (SEEDS=1000)

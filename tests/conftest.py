@@ -7,25 +7,33 @@ import time
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.server import DevNode
 from steembot.devnode.thread import in_thread
 
+SYSTEM = "tests/system/"
 GENESIS = 1_600_000_002  # 2020-09-13T12:26:42, a multiple of 3
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests: a file is one's, and so are all that boot a systemd.
+class ByFile(LoadScopeScheduling):
+    """Where several processes run the tests, a file is one's, and so are all that boot a systemd."""
 
-    Those come first. They take the longest, and wait for most of it.
-    """
-    items.sort(key=lambda item: "system" not in item.keywords)
-    for item in items:
-        group = "system" if "system" in item.keywords else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return SYSTEM if file.startswith(SYSTEM) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    """Share the tests between processes."""
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that boot a systemd: they take the longest, and wait for most of it."""
+    items.sort(key=lambda item: not item.nodeid.startswith(SYSTEM))
 
 
 @pytest.fixture(scope="session")
