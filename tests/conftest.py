@@ -19,7 +19,7 @@ GENESIS = 1_600_000_002  # 2020-09-13T12:26:42, a multiple of 3
 
 
 class ByFile(LoadScopeScheduling):
-    """Where several processes run the tests, a file is one's, and so are all that boot a systemd."""
+    """A file is tested by one process, and so is all that boots a systemd."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
