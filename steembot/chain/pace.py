@@ -1,9 +1,9 @@
 """How much to ask one node for at once while behind. Pure.
 
 Two numbers: blocks in a request, and requests under way. Both grow while the node bears it and
-shrink when it does not (additive increase, multiplicative decrease; RFC 5681). The number of
-requests follows their latency as TCP Vegas does (Brakmo and Peterson, 1995): as soon as more
-requests only make each one slower, they stand in the node's queue and there are enough.
+shrink when it does not (slow start, additive increase, multiplicative decrease; RFC 5681). The
+number of requests follows their latency as TCP Vegas does (Brakmo and Peterson, 1995): as soon as
+more requests only make each one slower, they stand in the node's queue and there are enough.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Pace:
         self._requests = float(FIRST_REQUESTS)
         self._least_s = float("inf")  # a block's share of a request's time, at its best
         self._good = 0
+        self._slow_start = True  # until there were enough for the first time: one more an answer
 
     @property
     def blocks(self) -> int:
@@ -66,8 +67,11 @@ class Pace:
         self._least_s = min(self._least_s * 1.002, latency_s)
         queued = self._requests * (1 - self._least_s / max(latency_s, 1e-6))
         if queued < FEW_QUEUED:
-            self._requests = min(float(MOST_REQUESTS), self._requests + 1 / self._requests)
-        elif queued > MANY_QUEUED:
+            more = 1.0 if self._slow_start else 1 / self._requests
+            self._requests = min(float(MOST_REQUESTS), self._requests + more)
+            return
+        self._slow_start = False
+        if queued > MANY_QUEUED:
             self._requests = max(1.0, self._requests - 1 / self._requests)
 
     def refused(self, blocks: int) -> None:
@@ -80,4 +84,5 @@ class Pace:
         """Learn that a request failed or took too long: half of everything."""
         self._size = max(1.0, self._size / 2)
         self._requests = max(1.0, self._requests / 2)
+        self._slow_start = False
         self._least_s = float("inf")

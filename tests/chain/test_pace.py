@@ -24,6 +24,14 @@ def test_it_grows_to_what_the_latency_hides():
     assert near.requests < far.requests <= MOST_REQUESTS
 
 
+def test_it_begins_quickly():
+    """A node that is far away is asked for more at once after a few answers, not after hundreds."""
+    pace = Pace(50)
+    settle(pace, 0.2, 0.00004, rounds=12)
+    assert pace.blocks == 50
+    assert pace.requests >= 8
+
+
 def test_a_failure_halves_and_a_refusal_is_remembered():
     """After a timeout half is asked for; a batch limit is found out and kept."""
     pace = Pace(50)
