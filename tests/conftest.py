@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from steembot.devnode.thread import in_thread
 
 SYSTEM = "tests/system/"
 GENESIS = 1_600_000_002  # 2020-09-13T12:26:42, a multiple of 3
+
+
+# Whoever starts the tests in the background has SIGINT ignored, and what the tests start would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ByFile(LoadScopeScheduling):

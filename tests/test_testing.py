@@ -310,7 +310,7 @@ def test_the_same_in_real_processes(tmp_path_factory, plan):
     def live():
         process = _Process(counting(end), chain, folder / "bot.sqlite3", "head", [])
         process.work()
-        process.state.__exit__(None)
+        process.state.close()
 
     while in_a_process(live, hung) != 0:
         pass

@@ -77,7 +77,7 @@ class BotRun:
                 try:
                     self._process.work()
                 except (Killed, SystemExit, KeyboardInterrupt):
-                    self.stop()
+                    self._die()
                     self.restarts += 1
                 else:
                     break
@@ -101,11 +101,16 @@ class BotRun:
     def stop(self) -> None:
         """End the bot's process, as ``systemctl stop`` does; :meth:`catch_up` starts it again."""
         if self._process is not None:
-            self._process.state.__exit__(None)
+            self._process.state.commit()
+            self._die()
+
+    def _die(self) -> None:
+        if self._process is not None:
+            self._process.state.close()
             self._process = None
 
     def __del__(self) -> None:
-        self.stop()
+        self._die()
 
     def redrive(self, *letters: DeadLetter) -> BotRun:
         """Have these dead letters handled once more, or all."""

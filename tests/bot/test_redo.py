@@ -17,6 +17,9 @@ from steembot.bot.state import BotState
 from steembot.errors import StateError
 from steembot.operation import Cursor
 
+# Random ones, as in real life: what could be guessed might stand in a record's content.
+OLD, NEW = 0x2B7E_1516_28AE_D2A6, 0x3BF7_1588_09CF_4F3C
+
 contents = st.lists(st.binary(max_size=300), max_size=20)
 
 
@@ -28,20 +31,20 @@ def test_records_are_those_of_the_generation_up_to_the_first_damage(
     """Neither an older generation's records nor a torn one are read as new ones."""
     path = tmp_path_factory.mktemp("redo") / "r"
     redo = Redo(path)
-    for generation, records in ((7, old), (8, new)):
+    for generation, records in ((OLD, old), (NEW, new)):
         redo.restart(generation)
         for content in records:
             assert redo.append(content)
     redo.close()
     again = Redo(path)
-    assert list(again.records(8)) == new
-    assert list(again.records(9)) == []
+    assert list(again.records(NEW)) == new
+    assert list(again.records(NEW + 1)) == []
     again.close()
     with path.open("r+b") as file:
         file.seek(cut)
         file.write(noise)
     torn = Redo(path)
-    read = list(torn.records(8))
+    read = list(torn.records(NEW))
     torn.close()
     assert read == new[: len(read)]
 

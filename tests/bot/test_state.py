@@ -69,7 +69,9 @@ def test_an_abandoned_attempt_is_no_death(open_state):
         st.one_of(
             st.tuples(st.just("set"), st.sampled_from("abc"), st.integers() | st.text()),
             st.tuples(st.just("del"), st.sampled_from("abc"), st.none()),
-            st.tuples(st.sampled_from(["commit", "drop", "reopen"]), st.none(), st.none()),
+            st.tuples(
+                st.sampled_from(["commit", "finish", "drop", "reopen"]), st.none(), st.none()
+            ),
         ),
         max_size=30,
     )
@@ -94,18 +96,21 @@ def test_values_behave_as_a_dict_with_commits(tmp_path_factory, steps):
         elif what == "commit":
             state.commit_values()
             committed = dict(model)
+        elif what == "finish":
+            state.finish(HERE)
+            committed = dict(model)
         elif what == "drop":
             state.values.drop()
             model = dict(committed)
         else:
-            state.__exit__(None)
+            state.close()
             state = BotState(path, chain="steem")
             model = dict(committed)
         assert dict(state.values) == model
         assert len(state.values) == len(model)
         for name in "abc":
             assert (name in state.values) == (name in model)
-    state.__exit__(None)
+    state.close()
 
 
 def test_values_take_text_keys_and_json_only(open_state):
@@ -142,7 +147,7 @@ def test_a_newer_or_foreign_file_is_refused(tmp_path):
         theirs.execute("CREATE TABLE t (a)")
     with pytest.raises(StateError, match="another program"):
         BotState(tmp_path / "theirs", chain="steem")
-    BotState(tmp_path / "newer", chain="steem").__exit__(None)
+    BotState(tmp_path / "newer", chain="steem").close()
     with sqlite3.connect(tmp_path / "newer") as newer:
         newer.execute("PRAGMA user_version = 9")
     with pytest.raises(StateError, match="schema version 9"):

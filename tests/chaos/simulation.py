@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -136,7 +137,7 @@ class Client:
     def stop(self) -> None:
         """The process is gone, and its connection with it."""
         self.inbox.clear()
-        self.state.__exit__(None)
+        self.state.close()
 
     def connect(self, broadcaster: Broadcaster) -> None:
         """Subscribe behind the bot's own position; what was on the way is lost."""
@@ -169,6 +170,8 @@ class Client:
                 self._runner.on_undo(message)
             case wire.Progress():
                 self._runner.on_progress(message)
+        if self._swarm.rng.random() < 0.3:
+            self.state.commit()
         session = broadcaster.sessions.get(self)
         if self._used and session is not None:
             session.grant(self._used)
@@ -186,9 +189,13 @@ class _CrashingState(BotState):
         self._connection.execute("PRAGMA synchronous = OFF")
         self._maybe_crash = maybe_crash
 
+    @contextmanager
     def _transaction(self):
         self._maybe_crash("before a commit of the bot")
-        return super()._transaction()
+        with super()._transaction():
+            yield
+            self._maybe_crash("in a commit of the bot")
+        self._maybe_crash("after a commit of the bot")
 
     def begin(self, attempt: str) -> int:
         self.deaths_in_a_row = self._deaths if attempt == self._attempt else 0
@@ -199,7 +206,7 @@ class _CrashingState(BotState):
     def finish(self, *args, **kwargs) -> None:
         super().finish(*args, **kwargs)
         self.deaths_in_a_row = 0
-        self._maybe_crash("after the bot committed")
+        self._maybe_crash("after the bot finished an operation")
 
 
 class Swarm:
