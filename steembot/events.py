@@ -87,7 +87,7 @@ STOPPED = Event(
 SETTINGS_READ = Event(
     "f97fea10ce614e9b976fa8cd8664c8fa",
     "@STEEMBOT_PROCESS@ has read its settings again",
-    "A reload (SIGHUP) was done without a restart.",
+    "A reload (SIGHUP) was done without a restart; the message says what is in force now.",
     NOTHING,
 )
 SETTINGS_KEPT = Event(
@@ -96,6 +96,13 @@ SETTINGS_KEPT = Event(
     "At a reload a setting had a value that is not allowed. The process goes on with what it "
     "had; its next start would fail.",
     "Mend the setting that the message names, and reload again.",
+)
+SETTINGS_WAIT = Event(
+    "616d4b060070481eb5270eb3be46df79",
+    "@STEEMBOT_PROCESS@ needs a restart for some settings",
+    "At a reload settings had changed that are taken up at a start only; the message names them. "
+    "Until then the process goes on with what it had, and the others are in force.",
+    "systemctl restart steembot.target. No operation is lost by it.",
 )
 ENTRIES_LOST = Event(
     "5df3572e6284404ba3425389ad4a5593",

@@ -12,7 +12,7 @@ import difflib
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -116,6 +116,11 @@ def load(
         log_level=read("STEEMBOT_LOG_LEVEL", "info"),
         metrics=read("STEEMBOT_METRICS", ""),
     )
+
+
+def changed(old: Settings, new: Settings, among: Iterable[str]) -> list[str]:
+    """Return the variables of those settings, of the ones named, in which two differ."""
+    return [f"{PREFIX}{name.upper()}" for name in among if getattr(old, name) != getattr(new, name)]
 
 
 def _from_dotenv(path: Path) -> dict[str, str]:

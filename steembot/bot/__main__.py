@@ -15,7 +15,8 @@ TRUST
 
 SIGNALS
     SIGTERM, SIGINT   finish the operation in hand, then end
-    SIGHUP            read the log level anew
+    SIGHUP            read the settings anew: the log level takes effect at once, others at the
+                      next start
 
 LOG
     What the handlers log. Connected and disconnected, once each. Failures of handlers; each new

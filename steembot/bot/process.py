@@ -30,6 +30,18 @@ log = logging.getLogger(__name__)
 TURN_S = 1.0
 """The longest wait for an event, and so how often an idle bot feeds the watchdog."""
 
+AT_START = (
+    "chain",
+    "socket",
+    "state_dir",
+    "virtual_ops",
+    "bot_name",
+    "handlers",
+    "mode",
+    "metrics",
+)
+"""Settings that only a start takes up; ``start`` is one too before the first operation."""
+
 
 def run() -> None:
     """Run the bot named by the settings until a signal ends it.
@@ -119,13 +131,35 @@ class BotProcess:
             else:
                 self._take(event)
             if daemon.reload_wanted:
-                _reload(daemon)
+                self._reload()
             now = time.monotonic()
             if now >= words_due:
                 words_due = now + TURN_S
                 self._state.commit()
                 daemon.status(_words(self._state, connected=client.connected))
                 self._measure()
+
+    def _reload(self) -> None:
+        """Read the settings anew. Where one is wrong, all stay as they were."""
+        self._daemon.reloading()
+        try:
+            read = settings.load()
+        except SettingsError as error:
+            log.error(  # noqa: TRY400 (one line for a person)
+                "settings kept as they were: %s", error, extra=events.SETTINGS_KEPT()
+            )
+        else:
+            service.set_up_logging("bot", read.log_level)
+            log.info(
+                "settings read again: log level %s", read.log_level, extra=events.SETTINGS_READ()
+            )
+            later = AT_START if self._state.after is not None else (*AT_START, "start")
+            if waiting := settings.changed(self._given, read, later):
+                words = ", ".join(waiting)
+                log.warning(
+                    "not in force before a restart: %s", words, extra=events.SETTINGS_WAIT()
+                )
+        self._daemon.ready(_words(self._state, connected=self._client.connected))
 
     def _alive(self) -> None:
         self._daemon.alive()
@@ -246,20 +280,6 @@ def _pause(daemon: service.Service, seconds: float) -> None:
         daemon.drain()
         daemon.alive()
     raise Stopped
-
-
-def _reload(daemon: service.Service) -> None:
-    daemon.reloading()
-    try:
-        given = settings.load()
-    except SettingsError as error:
-        log.error(  # noqa: TRY400 (one line for a person)
-            "settings kept as they were: %s", error, extra=events.SETTINGS_KEPT()
-        )
-    else:
-        service.set_up_logging("bot", given.log_level)
-        log.info("settings read again: log level %s", given.log_level, extra=events.SETTINGS_READ())
-    daemon.ready("settings read again")
 
 
 def _words(state: BotState, *, connected: bool) -> str:

@@ -20,11 +20,12 @@ SOCKET
 
 SIGNALS
     SIGTERM, SIGINT   end within a second
-    SIGHUP            read the log level anew
+    SIGHUP            read the settings anew: nodes, quorum, node rate and log level take effect at
+                      once and drop no client, others at the next start
 
 LOG
-    Clients that subscribe and leave, and why. A node that fails, once, and its return. A fork.
-    A trouble that lasts, once a minute.
+    Clients that subscribe and leave, and why. A node that fails, once, and its return. A fork. What
+    a reload took up, and what it did not. A trouble that lasts, once a minute.
 
 LIMITS
     256 clients, 1000 blocks of credit each. Messages from clients: 64 KiB.

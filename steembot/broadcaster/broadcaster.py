@@ -6,18 +6,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from steembot import events, service, settings
 from steembot.broadcaster.block_log import BlockLog
+from steembot.broadcaster.following import Following
 from steembot.broadcaster.history import History
+from steembot.broadcaster.reloading import Reloading, node_of
 from steembot.chain.follower import Change
 from steembot.chain.node import Node
-from steembot.chain.profiles import PROFILES
 from steembot.chain.stream import ChainStream, NodeState, duration
-from steembot.errors import DiskError, SettingsError
+from steembot.errors import DiskError
 from steembot.feed.server import FeedServer
 from steembot.feed.wire import NodeStatus
 from steembot.settings import Settings
@@ -42,7 +43,6 @@ class Broadcaster:
 
     def __init__(self) -> None:
         self._changed = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._failure: BaseException | None = None
         self._stopping = threading.Event()
         self._disk_trouble = ""
         self._meters: Meters | None = None
@@ -53,15 +53,7 @@ class Broadcaster:
         service.set_up_logging("broadcaster", given.log_level)
         listener = service.inherited_socket("broadcaster", given.socket)
         path = service.state_file(given.state_dir, LOG_FILE)
-        nodes = [
-            Node(
-                url,
-                virtual_ops=given.virtual_ops,
-                profile=PROFILES[given.chain],
-                requests_per_s=given.node_rate,
-            )
-            for url in given.nodes
-        ]
+        nodes = [node_of(url, given) for url in given.nodes]
         with (
             service.Service() as daemon,
             History(nodes, self._wake) as history,
@@ -70,35 +62,40 @@ class Broadcaster:
             ) as block_log,
         ):
             block_log.first_wanted = given.start
-            stream = self._stream(given, nodes, block_log)
+            _say_beginning(given, block_log)
+            following = Following(
+                nodes,
+                given.quorum,
+                lambda nodes, quorum: self._stream(given, nodes, quorum, block_log),
+                self._wake,
+            )
+            reloading = Reloading(given, nodes, following, history, block_log)
             with (
                 FeedServer(
                     block_log,
                     chain=given.chain,
                     path=given.socket,
                     listener=listener,
-                    words=lambda: self._words(block_log, stream, None),
+                    words=lambda: self._words(block_log, following, None),
                     head_timestamp=lambda: block_log.head_timestamp,
-                    nodes=lambda: [_node_status(state) for state in stream.nodes()],
+                    nodes=lambda: [_node_status(state) for state in following.stream.nodes()],
                 ) as server,
-                self._published(given, block_log, stream),
+                self._published(given, block_log, following),
             ):
-                follower = threading.Thread(target=self._follow, args=(stream,), name="chain")
-                follower.start()
+                following.start()
                 try:
-                    self._serve(daemon, server, block_log, stream)
+                    self._serve(daemon, server, block_log, following, reloading)
                 finally:
                     daemon.bye()
                     self._stopping.set()
-                    stream.stop()
-                    follower.join(2)
-        if self._failure is not None and not self._disk_trouble:
-            raise self._failure
+                    following.stop()
+        if following.failure is not None and not self._disk_trouble:
+            raise following.failure
         log.info("stopped", extra=events.STOPPED())
 
     @contextmanager
     def _published(
-        self, given: Settings, block_log: BlockLog, stream: ChainStream
+        self, given: Settings, block_log: BlockLog, following: Following
     ) -> Iterator[None]:
         """Publish metrics while the context lasts, where the settings want it."""
         if given.metrics is None:
@@ -107,7 +104,7 @@ class Broadcaster:
         from steembot.broadcaster.meters import Meters  # noqa: PLC0415 (only where wanted)
         from steembot.metrics import Publisher  # noqa: PLC0415
 
-        self._meters = Meters(block_log, stream)
+        self._meters = Meters(block_log, lambda: following.stream)
         with Publisher(given.metrics, "broadcaster", self._meters.collect):
             yield
 
@@ -115,43 +112,26 @@ class Broadcaster:
         """Let the main thread look for what there is to send. From any thread."""
         os.eventfd_write(self._changed, 1)
 
-    def _stream(self, given: Settings, nodes: list[Node], block_log: BlockLog) -> ChainStream:
+    def _stream(
+        self, given: Settings, nodes: Sequence[Node], quorum: int, block_log: BlockLog
+    ) -> ChainStream:
+        """Make a stream that goes on where the block log ends."""
+
         def apply(change: Change, irreversible: int) -> None:
             self._write(block_log, change, irreversible)
             if self._meters is not None:
                 self._meters.applied(change)
             self._wake()
 
-        head = block_log.head
-        if head is not None:
-            log.info(
-                "going on after block %s of the block log",
-                head,
-                extra=events.GOING_ON(STEEM_BLOCK=head.num),
-            )
-        elif given.start is not None:
-            log.info(
-                "beginning with block %d",
-                given.start,
-                extra=events.BEGINNING(STEEM_BLOCK=given.start),
-            )
         return ChainStream(
             nodes,
-            tip=head,
+            tip=block_log.head,
             irreversible=block_log.irreversible,
             start=given.start,
             id_at=block_log.id_at,
             apply=apply,
-            quorum=given.quorum,
+            quorum=quorum,
         )
-
-    def _follow(self, stream: ChainStream) -> None:
-        """Run the chain's thread; its unexpected end is the process's end."""
-        try:
-            stream.run()
-        except BaseException as error:  # noqa: BLE001 (raised again in the main thread)
-            self._failure = error
-            self._wake()
 
     def _write(self, block_log: BlockLog, change: Change, irreversible: int) -> None:
         """Write to the log for as long as it takes: on a full disk the feed stands still."""
@@ -181,22 +161,23 @@ class Broadcaster:
         daemon: service.Service,
         server: FeedServer,
         block_log: BlockLog,
-        stream: ChainStream,
+        following: Following,
+        reloading: Reloading,
     ) -> None:
         wakers = (daemon.fileno(), self._changed)
         daemon.ready("serving; no block yet")
         patience_s = service.watchdog_interval_s() or STUCK_S
         words_due = 0.0
-        while not daemon.stopping and self._failure is None:
+        while not daemon.stopping and following.failure is None:
             now = time.monotonic()
             wait_s = server.turn(now)
             if now >= words_due:
                 words_due = now + 1.0
-                daemon.status(self._words(block_log, stream, server.clients))
+                daemon.status(self._words(block_log, following, server.clients))
                 if self._meters is not None:
                     self._meters.clients = server.status().clients
                 # Waiting for room on the disk is no reason to be restarted.
-                stuck_s = now - stream.situation.attempted
+                stuck_s = now - following.stream.situation.attempted
                 if stuck_s < max(patience_s, STUCK_S) or self._disk_trouble:
                     daemon.alive()
             ready = server.wait(wakers, min(wait_s, words_due - now))
@@ -205,26 +186,12 @@ class Broadcaster:
             if daemon.fileno() in ready:
                 daemon.drain()
             if daemon.reload_wanted:
-                self._reload(daemon, self._words(block_log, stream, server.clients))
+                daemon.reloading()
+                reloading.reload()
+                daemon.ready(self._words(block_log, following, server.clients))
 
-    @staticmethod
-    def _reload(daemon: service.Service, words: str) -> None:
-        daemon.reloading()
-        try:
-            given = settings.load()
-        except SettingsError as error:
-            log.error(  # noqa: TRY400 (one line for a person)
-                "settings kept as they were: %s", error, extra=events.SETTINGS_KEPT()
-            )
-        else:
-            service.set_up_logging("broadcaster", given.log_level)
-            log.info(
-                "settings read again: log level %s", given.log_level, extra=events.SETTINGS_READ()
-            )
-        daemon.ready(words)
-
-    def _words(self, block_log: BlockLog, stream: ChainStream, clients: int | None) -> str:
-        situation = stream.situation
+    def _words(self, block_log: BlockLog, following: Following, clients: int | None) -> str:
+        situation = following.stream.situation
         head = block_log.head
         words = ["no block yet" if head is None else f"block {head.num:,}"]
         if head is not None:
@@ -245,6 +212,21 @@ class Broadcaster:
             ill = f" ({situation.ill} of {situation.nodes} ill)" if situation.ill else ""
             words.append(f"node {situation.node.split('://', 1)[-1]}{ill}")
         return ", ".join(words)
+
+
+def _say_beginning(given: Settings, block_log: BlockLog) -> None:
+    if block_log.head is not None:
+        log.info(
+            "going on after block %s of the block log",
+            block_log.head,
+            extra=events.GOING_ON(STEEM_BLOCK=block_log.head.num),
+        )
+    elif given.start is not None:
+        log.info(
+            "beginning with block %d",
+            given.start,
+            extra=events.BEGINNING(STEEM_BLOCK=given.start),
+        )
 
 
 def _node_status(state: NodeState) -> NodeStatus:

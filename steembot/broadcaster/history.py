@@ -61,6 +61,13 @@ class History:
         self._stopping.set()
         self._queue.put(None)
 
+    def change_over(self, nodes: Sequence[Node]) -> None:
+        """Ask these nodes from the next question on; they give as many blocks at once as before.
+
+        May be called from any thread.
+        """
+        self._nodes = list(nodes)
+
     def block(self, num: int) -> Block | None:
         """Return the block if it is here; otherwise ask for it and return ``None``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from steembot import metrics, service
 from steembot.broadcaster.block_log import BlockLog
@@ -14,9 +14,12 @@ from steembot.metrics import Metric, Sample
 
 
 class Meters:
-    """Counts what the chain's thread did, and collects it with how everything is."""
+    """Counts what the chain's thread did, and collects it with how everything is.
 
-    def __init__(self, block_log: BlockLog, stream: ChainStream) -> None:
+    ``stream()`` is the one that runs now.
+    """
+
+    def __init__(self, block_log: BlockLog, stream: Callable[[], ChainStream]) -> None:
         self._log = block_log
         self._stream = stream
         self._begun = time.time()
@@ -79,7 +82,7 @@ class Meters:
         yield _gauge(
             "steembot_behind_blocks",
             "Blocks between the newest one held and the nodes' head.",
-            [Sample(self._stream.situation.behind)],
+            [Sample(self._stream().situation.behind)],
         )
         yield _counter("steembot_blocks_total", "Blocks followed.", [Sample(self._blocks)])
         yield _counter(
@@ -91,7 +94,7 @@ class Meters:
         )
 
     def _nodes(self) -> Iterator[Metric]:
-        states = self._stream.nodes()
+        states = self._stream().nodes()
         yield _gauge(
             "steembot_node_up",
             "Whether a node answers as it should.",

@@ -223,6 +223,10 @@ class Node:
     def __str__(self) -> str:
         return self.url
 
+    def change_rate(self, requests_per_s: float) -> None:
+        """Send the node so many requests from now on, at most. May be called from any thread."""
+        self._rate.change(requests_per_s)
+
     @property
     def max_blocks(self) -> int:
         """How many blocks one batch can ask for."""

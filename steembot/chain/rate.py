@@ -22,11 +22,17 @@ class RateLimit:
     """Lets ``per_second`` requests through, on average; times are monotonic seconds."""
 
     def __init__(self, per_second: float, burst: int = BURST) -> None:
-        self._interval_s = 1 / per_second
-        self._ahead_s = (burst - 1) * self._interval_s
+        self._burst = burst
         self._lock = threading.Lock()
         self._next = float("-inf")
         self._paused_until = float("-inf")
+        self.change(per_second)
+
+    def change(self, per_second: float) -> None:
+        """Let so many through from now on. Places that were taken and pauses stay."""
+        with self._lock:
+            self._interval_s = 1 / per_second
+            self._ahead_s = (self._burst - 1) * self._interval_s
 
     def reserve(self, now: float) -> float:
         """Take the next place; returns the seconds to wait for it."""

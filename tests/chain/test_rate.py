@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steembot.chain.node import Node
-from steembot.chain.rate import LONGEST_PAUSE_S, RateLimit, retry_after_s
+from steembot.chain.rate import BURST, LONGEST_PAUSE_S, RateLimit, retry_after_s
 from steembot.errors import NodeBusyError, NodeStatusError
 from tests.support.scripted_http import http, raw, serving
 
@@ -25,6 +25,17 @@ def test_the_rate_is_kept(steps, rate):
     assert sent == sorted(sent)
     for begin in sent:
         assert sum(begin <= each < begin + 1 - 1e-6 for each in sent) <= 5 + rate
+
+
+def test_the_rate_can_be_changed():
+    """From then on it is the new one; a pause that the node demanded stays."""
+    limit = RateLimit(1)
+    limit.pause(100.0, 60)
+    assert [limit.reserve(100.0) for _ in range(BURST + 2)][-2:] == [1.0, 2.0]
+    limit.change(100)
+    waits = [limit.reserve(100.0) for _ in range(101)]
+    assert waits[-1] - waits[0] == pytest.approx(1.0)
+    assert limit.paused_s(110.0) == 50.0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ UNITS = (SOCKET, BROADCASTER, BOT)
 RECORDED = "blocks/steem_2017_2020.chain.jsonl"
 FIRST_BLOCK = 30000000
 NODE = "test-devnode.service"
+SECOND_NODE = "test-second-devnode.service"
 NODE_URL = re.compile(r"http://127\.0\.0\.1:[0-9]+")
 
 CHAINDATA = "/srv/chaindata"
@@ -57,16 +59,27 @@ class Steembot:
         self, interval_s: float, blocks: str = f"{CHAINDATA}/{RECORDED}", *, port: int = 0
     ) -> None:
         """Start a node that serves a recorded chain from its first block on."""
+        self.node = self._serve(NODE, interval_s, blocks, port)
+        self.settings()
+
+    @contextmanager
+    def another_node(self, interval_s: float) -> Iterator[str]:
+        """Serve the same chain at another address, which is yielded, and end that afterwards."""
+        try:
+            yield self._serve(SECOND_NODE, interval_s, f"{CHAINDATA}/{RECORDED}", 0)
+        finally:
+            self.machine.systemctl("stop", SECOND_NODE, check=False)
+
+    def _serve(self, unit: str, interval_s: float, blocks: str, port: int) -> str:
         self.machine.run(
-            *("systemd-run", "--unit", NODE, "--collect", "--quiet"),
+            *("systemd-run", "--unit", unit, "--collect", "--quiet"),
             *("steembot-devnode", "--port", str(port)),
             *("--blocks", blocks, "--interval", str(interval_s)),
         )
         serving = self.machine.wait_for_entry(
-            NODE, self.new(lambda e: bool(NODE_URL.search(e["MESSAGE"])))
+            unit, self.new(lambda e: bool(NODE_URL.search(e["MESSAGE"])))
         )
-        self.node = NODE_URL.search(serving["MESSAGE"])[0]
-        self.settings()
+        return NODE_URL.search(serving["MESSAGE"])[0]
 
     def settings(self, *more: str) -> None:
         """Write the settings file: the node, where to begin, and more."""

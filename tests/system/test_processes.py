@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from steembot import events
 from tests.system.machine import Entry, Machine
-from tests.system.swarm import BOT, BROADCASTER, Steembot, is_link
+from tests.system.swarm import BOT, BROADCASTER, NODE, Steembot, is_link
 
 pytestmark = pytest.mark.system
 
@@ -147,6 +148,44 @@ def test_says_how_it_is_and_reloads_without_dropping_a_client(
         )
     steembot.settings()
     steembot.wait_for_links(len(recorded))
+    assert steembot.links() == recorded
+    assert steembot.lives() == before
+    assert said(steembot, BOT, "disconnected.*") == []
+
+
+def test_a_reload_replaces_the_node_under_a_connected_bot(
+    steembot: Steembot, recorded: list[str]
+) -> None:
+    """The first node ends after it; each link comes once, and no unit was started anew."""
+    machine = steembot.machine
+    steembot.serve(interval_s=0.1)
+    steembot.start()
+    steembot.wait_for_links(5)
+    before = steembot.lives()
+    # A bad list first: nothing changes, and the journal names it.
+    steembot.settings("STEEMBOT_NODES=ftp://elsewhere")
+    machine.systemctl("reload", BROADCASTER)
+    kept = machine.wait_for_entry(
+        BROADCASTER, steembot.new(lambda e: "STEEMBOT_NODES='ftp://elsewhere'" in e["MESSAGE"])
+    )
+    assert kept["MESSAGE_ID"] == events.SETTINGS_KEPT.id
+    with steembot.another_node(interval_s=0.1) as second:
+        steembot.settings(f"STEEMBOT_NODES={second}", "STEEMBOT_MODE=irreversible")
+        machine.systemctl("reload", BROADCASTER, BOT)
+        machine.wait_for_entry(
+            BROADCASTER, steembot.new(lambda e: e["MESSAGE"].endswith(f"; nodes {second}"))
+        )
+        waiting = machine.wait_for_entry(
+            BOT, steembot.new(lambda e: e.get("MESSAGE_ID") == events.SETTINGS_WAIT.id)
+        )
+        assert waiting["MESSAGE"] == "not in force before a restart: STEEMBOT_MODE"
+        machine.systemctl("stop", NODE)
+        steembot.wait_for_links(len(recorded))
+        machine.wait_until(
+            lambda: machine.show(BROADCASTER, "StatusText")["StatusText"].endswith(
+                f"1 client, node {second.removeprefix('http://')}"
+            )
+        )
     assert steembot.links() == recorded
     assert steembot.lives() == before
     assert said(steembot, BOT, "disconnected.*") == []
