@@ -41,6 +41,11 @@ def fill(ballast) -> None:
             file.write(b"x" * 4096)
 
 
+def places_in(lines: list[str]) -> list[str]:
+    """Return the cursors of the operations that the bot saw."""
+    return [line.split(" saw ")[1] for line in lines if " saw " in line]
+
+
 def test_a_change_that_found_no_room_can_be_applied_later(small_disk):
     """The log says so, stays readable, holds whole changes only, and takes the rest later."""
     chain = make_chain(1, 3000, types=("comment",) * 20)
@@ -88,9 +93,12 @@ def test_the_broadcaster_stands_still_and_goes_on(small_disk, tmp_path, moving_n
         broadcaster.says("the feed stands still")
         ballast.unlink()
         broadcaster.says("can be written again")
-        stood_at = moving_node.chain.head.num
-        bot.says(f" saw {stood_at + 5}-")
-    places = [line.split(" saw ")[1] for line in bot.lines if " saw " in line]
+        later = moving_node.chain.head.num + 5  # which may have no operation, so nothing to be seen
+        bot.wait_for(
+            lambda lines: any(int(place.split("-")[0]) >= later for place in places_in(lines)),
+            f"block {later} or a later one",
+        )
+    places = places_in(bot.lines)
     nums = sorted({int(place.split("-")[0]) for place in places})
     with_operations = [
         num
