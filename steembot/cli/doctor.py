@@ -82,10 +82,10 @@ def _nodes(place: Installation) -> Iterator[Finding]:
     ages: list[float] = []
     good = 0
     for url in place.settings.nodes:
-        node = Node(url, timeout_s=TIMEOUT_S)
+        node = Node(url, timeout_s=TIMEOUT_S, profile=profile)
         try:
-            head = node.head()
             chain_id = profile.chain_id_of(node.config())
+            head = node.head() if chain_id == profile.chain_id else None
         except NodeError as error:
             yield Finding(
                 "node",
@@ -95,7 +95,7 @@ def _nodes(place: Installation) -> Iterator[Finding]:
                 "STEEMBOT_NODES, or check this machine's network and DNS",
             )
             continue
-        if chain_id != profile.chain_id:
+        if head is None:
             yield Finding(
                 "node",
                 False,

@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from steembot.chain.node import Head, Node
+from steembot.chain.profiles import PROFILES
 from steembot.cli import installation
 from steembot.errors import NodeError
 
@@ -41,7 +42,8 @@ def command(*, as_json: bool) -> None:
     Ends with status 1 if no node answers.
     """
     given = installation.find().settings
-    measured = _measure([Node(url, timeout_s=TIMEOUT_S) for url in given.nodes])
+    profile = PROFILES[given.chain]
+    measured = _measure([Node(url, timeout_s=TIMEOUT_S, profile=profile) for url in given.nodes])
     if as_json:
         click.echo(msgspec.json.encode(measured))
     else:

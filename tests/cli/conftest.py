@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from steembot.chain.profiles import PROFILES
+from tests.support.nodes import make_chain, serving
 from tests.support.processes import Process, environment
 
 
@@ -16,6 +18,14 @@ def settings(tmp_path, still_node) -> dict[str, str]:
         STEEMBOT_SOCKET=tmp_path / "b.sock",
         STEEMBOT_STATE_DIR=tmp_path / "state",
     )
+
+
+@pytest.fixture(scope="session")
+def hive_node():
+    """A node of Hive with 20 blocks whose head does not move."""
+    with serving(make_chain("hive", ready=20, interval_s=3600), 1) as (node,):
+        node.faults.set(f"wrong-chain:{PROFILES['hive'].chain_id}")
+        yield node
 
 
 @pytest.fixture

@@ -62,6 +62,20 @@ def test_a_wrong_chain_and_an_old_head_are_found(steembot, still_node):
     assert any("is " in words and " s old" in words for words in findings(lines))
 
 
+def test_the_settings_chain_decides_which_nodes_are_right(steembot, still_node, hive_node):
+    """With STEEMBOT_CHAIN=hive a node of Hive is well, one of Steem is not; else the reverse."""
+    nodes = f"{hive_node.url},{still_node.url}"
+    for chain, right, wrong, words in (
+        ("hive", f"{hive_node.url}: its head, block 20, is", still_node.url, "Steem, not Hive"),
+        ("steem", f"{still_node.url}: its head, block 120, is", hive_node.url, "Hive, not Steem"),
+    ):
+        _, lines = steembot("doctor", "--json", STEEMBOT_NODES=nodes, STEEMBOT_CHAIN=chain)
+        of_nodes = [f["words"] for f in json.loads(lines[-1]) if f["check"] == "node"]
+        assert len(of_nodes) == 2
+        assert any(found.startswith(right) for found in of_nodes)
+        assert f"{wrong} serves {words}" in of_nodes
+
+
 def test_an_open_socket_is_found(tmp_path, settings, broadcaster, steembot):
     """A socket that every user may open is told, with the remedy."""
     (tmp_path / "b.sock").chmod(0o666)

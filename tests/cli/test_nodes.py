@@ -20,6 +20,17 @@ def test_nodes_are_measured(steembot, still_node):
     assert "HTTP 502" in bad["trouble"]
 
 
+def test_nodes_of_hive_are_measured_as_such(steembot, still_node, hive_node):
+    """With STEEMBOT_CHAIN=hive a node of Hive is good, and one of Steem is of the wrong chain."""
+    nodes = f"{hive_node.url},{still_node.url}"
+    status, lines = steembot("nodes", "--json", STEEMBOT_NODES=nodes, STEEMBOT_CHAIN="hive")
+    assert status == 0
+    hive, steem = json.loads(lines[-1])
+    assert (hive["head"], hive["answers"], hive["trouble"]) == (20, 5, "")
+    assert (steem["head"], steem["answers"]) == (None, 0)
+    assert "(Steem), and that of Hive is" in steem["trouble"]
+
+
 def test_no_node_at_all_is_an_error(steembot):
     """If none answers the status says so, and the table why."""
     status, lines = steembot("nodes", STEEMBOT_NODES="http://127.0.0.1:9")
