@@ -46,6 +46,8 @@ class Finding(msgspec.Struct, frozen=True):
 def command(*, as_json: bool) -> None:
     """Check nodes, clock, socket, units, disk and bots, and say how to mend what is wrong.
 
+    The units are the system's, or those of make install-user where that is what is installed.
+
     Ends with status 0 if all is well, 1 otherwise.
     """
     place = installation.find()
@@ -141,8 +143,8 @@ def _socket(place: Installation) -> Iterator[Finding]:
             "socket",
             False,
             f"{path}: {error.strerror}",
-            "systemctl start steembot.target"
-            if place.system
+            f"{place.systemctl} start steembot.target"
+            if place.manager
             else "start steembot-broadcaster, or set STEEMBOT_SOCKET as it has it",
         )
         return
@@ -179,15 +181,23 @@ def _units(place: Installation) -> Iterator[Finding]:
     try:
         units = overview.units(place)
     except OSError as error:
-        yield Finding("units", False, str(error), "is it running?")
+        yield Finding(
+            "units",
+            False,
+            str(error),
+            "is it running? A user's own is while that user is logged in, or after loginctl "
+            "enable-linger"
+            if place.manager == "user"
+            else "is it running?",
+        )
         return
     for unit in units:
         words = f"{unit.name} is {unit.state} ({unit.sub_state})"
         if unit.restarts:
             words += f", restarted {unit.restarts} times since its start"
         well = unit.state == "active"
-        remedy = "" if well else f"systemctl start steembot.target; journalctl -u {unit.name}"
-        yield Finding("unit", well, words, remedy)
+        remedy = f"{place.systemctl} start steembot.target; {_journal(place, unit.name)}"
+        yield Finding("unit", well, words, "" if well else remedy)
 
 
 def _disk(place: Installation) -> Iterator[Finding]:
@@ -223,7 +233,7 @@ def _bots(place: Installation) -> Iterator[Finding]:
 
 
 def _journal(place: Installation, unit: str) -> str:
-    return f"look at journalctl -u {unit}" if place.system else "look at what it printed"
+    return f"look at {place.journalctl} -u {unit}" if place.manager else "look at what it printed"
 
 
 def _readable(path: Path) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -22,15 +23,26 @@ STATE = Path("/var/lib")
 
 
 class Installation(msgspec.Struct, frozen=True):
-    """Settings, and where each process keeps its state.
+    """Settings, whose systemd runs it, and where each process keeps its state.
 
-    ``system``: it was installed for the whole system. ``state``: below it each process has a folder
-    of its own; ``None``: all share the one that the settings name.
+    ``manager``: the system's systemd or the user's own runs its units; ``None``: a person does.
+    ``state``: below it each process has a folder of its own; ``None``: all share the one that the
+    settings name.
     """
 
     settings: Settings
-    system: bool
+    manager: Literal["system", "user"] | None
     state: Path | None
+
+    @property
+    def systemctl(self) -> str:
+        """The command that speaks to the systemd that runs it."""
+        return "systemctl --user" if self.manager == "user" else "systemctl"
+
+    @property
+    def journalctl(self) -> str:
+        """The command that shows what its units wrote."""
+        return "journalctl --user" if self.manager == "user" else "journalctl"
 
     def block_log(self) -> Path:
         """The broadcaster's block log."""
@@ -68,14 +80,14 @@ def find(environ: Mapping[str, str] | None = None, directory: Path | None = None
     environ = os.environ if environ is None else environ
     here = directory or Path.cwd()
     if any(name.startswith(settings.PREFIX) for name in environ) or (here / ".env").is_file():
-        return Installation(settings.load(environ, here), system=False, state=None)
+        return Installation(settings.load(environ, here), manager=None, state=None)
     own = _own_settings_file(environ)
     if own.is_file():
         return _own(own, environ)
     if SETTINGS_FILE.is_file():
         given = settings.load(environ, SETTINGS_FILE.parent, SETTINGS_FILE.name)
-        return Installation(given, system=True, state=STATE)
-    return Installation(settings.load(environ, here), system=False, state=None)
+        return Installation(given, manager="system", state=STATE)
+    return Installation(settings.load(environ, here), manager=None, state=None)
 
 
 def _own_settings_file(environ: Mapping[str, str]) -> Path:
@@ -84,14 +96,19 @@ def _own_settings_file(environ: Mapping[str, str]) -> Path:
 
 def _own(file: Path, environ: Mapping[str, str]) -> Installation:
     """What ``make install-user`` installed: its units say where the socket and the state are."""
-    run = Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    with_socket = {**environ, "STEEMBOT_SOCKET": str(run / "steembot/broadcaster.sock")}
+    socket = runtime_dir(environ) / "steembot/broadcaster.sock"
+    with_socket = {**environ, "STEEMBOT_SOCKET": str(socket)}
     given = settings.load(with_socket, file.parent, file.name)
     # A user's StateDirectory= lies below the settings up to systemd 253, and apart since then.
     apart = _home(environ, "XDG_STATE_HOME", ".local/state")
     old = file.parents[1]
     state = old if (old / "steembot-broadcaster").is_dir() else apart
-    return Installation(given, system=False, state=state)
+    return Installation(given, manager="user", state=state)
+
+
+def runtime_dir(environ: Mapping[str, str]) -> Path:
+    """Where this user's systemd has its sockets, also where no login set the variable."""
+    return Path(environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
 
 
 def _home(environ: Mapping[str, str], variable: str, below: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from steembot.cli import installation
 from steembot.cli.installation import Installation
 
 UNITS = (
@@ -46,14 +48,15 @@ class BotState(msgspec.Struct, frozen=True):
 
 
 def units(place: Installation) -> list[Unit]:
-    """The installed units; none where steembot does not run under systemd.
+    """The installed units, the user's own or the system's; none where systemd runs neither.
 
     Raises :class:`OSError` when systemd does not answer.
     """
-    if not place.system or shutil.which("systemctl") is None:
+    if place.manager is None or shutil.which("systemctl") is None:
         return []
     shown = subprocess.run(  # noqa: S603 (fixed words)
-        ["systemctl", "show", f"--property={_PROPERTIES}", *UNITS],  # noqa: S607
+        [*place.systemctl.split(), "show", f"--property={_PROPERTIES}", *UNITS],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(installation.runtime_dir(os.environ))},
         capture_output=True,
         text=True,
         check=False,

@@ -13,6 +13,13 @@ from tests.system.swarm import CHAINDATA, FIRST_BLOCK, NODE_URL, RECORDED
 
 pytestmark = pytest.mark.system
 
+UNITS = (
+    "steembot.target",
+    "steembot-broadcaster.socket",
+    "steembot-broadcaster.service",
+    "steembot-bot.service",
+)
+
 
 class User:
     """An unprivileged user of a machine, whose systemd runs."""
@@ -23,12 +30,13 @@ class User:
         self.uid = machine.run("id", "--user", name).stdout.strip()
         machine.systemctl("start", f"user@{self.uid}.service")
 
-    def run(self, *argv: str, check: bool = True) -> str:
-        """Run a command as this user and return what it printed."""
+    def run(self, *argv: str, check: bool = True, **more: str) -> str:
+        """Run a command as this user, with ``more`` set, and return what it printed."""
         env = {
             "HOME": f"/home/{self.name}",
             "XDG_RUNTIME_DIR": f"/run/user/{self.uid}",
             "PATH": f"/home/{self.name}/.local/bin:{PATH}",
+            **more,
         }
         run = self.machine.run(*argv, user=self.name, env=env, check=check, timeout_s=300)
         return run.stdout + run.stderr
@@ -61,6 +69,13 @@ def ann(bare: Machine) -> Iterator[User]:
     yield user
     bare.systemctl("stop", f"user@{user.uid}.service")
     bare.run("userdel", "--remove", "ann", check=False)
+
+
+def units_by_doctor(user: User, **env: str) -> dict[str, str]:
+    """Return what ``steembot doctor`` would do about each unit of the user's."""
+    printed = user.run("steembot", "doctor", "--json", check=False, **env)
+    findings = json.loads(next(line for line in printed.splitlines() if line.startswith("[")))
+    return {f["words"].split()[0]: f["remedy"] for f in findings if f["check"] == "unit"}
 
 
 def test_a_user_installs_runs_and_removes_it(bare: Machine, ann: User, recorded: list[str]) -> None:
@@ -96,6 +111,19 @@ def test_a_user_installs_runs_and_removes_it(bare: Machine, ann: User, recorded:
     assert len(networks) == 2
     status = json.loads(ann.run("steembot", "status", "--json"))
     assert status["clients"]
+    assert {unit["name"]: unit["state"] for unit in status["units"]} == dict.fromkeys(
+        UNITS, "active"
+    )
+    assert units_by_doctor(ann) == dict.fromkeys(UNITS, "")
+    # Also from where no login said which systemd is hers.
+    assert units_by_doctor(ann, XDG_RUNTIME_DIR="") == dict.fromkeys(UNITS, "")
+    ann.systemctl("stop", "steembot-bot", "steembot.target")
+    stopped = units_by_doctor(ann)
+    bot = "steembot-bot.service"
+    start, look = "systemctl --user start steembot.target", f"journalctl --user -u {bot}"
+    assert stopped[bot] == f"{start}; look at {look}"
+    ann.systemctl(*start.split()[2:])
+    bare.wait_until(lambda: not any(units_by_doctor(ann).values()))
 
     ann.make("uninstall-user")
     left = ann.files() - before
