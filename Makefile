@@ -171,6 +171,7 @@ endif
 			deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
 	fi
 	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
+	@install -m 644 deploy/grafana/steembot.json '$(DESTDIR)$(dir $(EXAMPLE))grafana-dashboard.json'
 	@deploy/unit '$(PREFIX)' system deploy/bot-network.conf \
 	| install -m 644 /dev/stdin '$(DESTDIR)$(dir $(EXAMPLE))bot-network.conf'
 ifeq ($(DESTDIR),)

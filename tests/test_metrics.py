@@ -13,14 +13,16 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from steembot import events, metrics
+from steembot import errors, events, metrics
 from steembot.errors import StartError
 from steembot.metrics import Counts, Histogram, Metric, Publisher, Sample, render
 from tests.support.processes import Process, environment
 from tests.support.waiting import PATIENCE_S, wait_until
+from tests.test_docs import rows
 from tests.test_layers import loaded_by
 
 DASHBOARD = Path(__file__).parents[1] / "deploy" / "grafana" / "steembot.json"
+OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
 
 
 def read(text: str) -> dict[tuple[str, ...], float]:
@@ -203,6 +205,7 @@ def test_broadcaster_and_bot_tell_how_they_are(tmp_path, still_node):
             *("steembot_dead_letters", "steembot_handler_failures_total"),
             above_0=("steembot_dead_letters", "bot=failing"),
         )
+        exported = rows_of([path.read_text() for path in folder.glob("*.prom")])
         for process in (bot, broadcaster):
             process.signal(15)
             assert process.ended() == 0
@@ -226,8 +229,46 @@ def test_broadcaster_and_bot_tell_how_they_are(tmp_path, still_node):
     assert theirs[count] >= 3
     memory = ("steembot_resident_memory_bytes", "bot=failing", "process=bot")
     assert theirs[memory] < 32 * 2**20
-    used = set(re.findall(r"steembot_[a-z_]+", json.dumps(json.loads(DASHBOARD.read_text()))))
-    assert used <= {key[0] for key in ours | theirs} | {"steembot_node_latency_seconds"}
+    assert {name: (kind, labels) for name, kind, labels, _ in documented()} == exported
+    samples = {key[0] for key in ours | theirs} | {"steembot_node_latency_seconds"}
+    assert names_in(json.dumps(json.loads(DASHBOARD.read_text()))) <= samples
+    assert names_in(OPERATIONS.read_text()) <= samples | exported.keys()
+
+
+def rows_of(texts: list[str]) -> dict[str, tuple[str, set[str]]]:
+    """Return kind and labels of all metrics in these files, as the documentation tells them."""
+    found: dict[str, tuple[str, set[str]]] = {}
+    for family in (f for text in texts for f in text_string_to_metric_families(text)):
+        name = family.name + "_total" * (family.type == "counter")
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        found[name] = (family.type, labels | found.get(name, ("", set()))[1])
+    return found
+
+
+def documented() -> list[tuple[str, str, set[str], str]]:
+    """Return what the documentation says of each metric: name, kind, labels, words."""
+    table = [
+        (name.strip("`"), kind, set(re.findall(r"`(\w+)`", labels)), words)
+        for name, kind, labels, words in rows(OPERATIONS, "What is exported")
+    ]
+    assert len({name for name, *_ in table}) == len(table)
+    return table
+
+
+def names_in(text: str) -> set[str]:
+    """Return the metrics that a text speaks of."""
+    return set(re.findall(r"\bsteembot_[a-z_]+\b", text))
+
+
+def test_the_documentation_tells_every_kind_of_failure():
+    """The label ``kind`` has no other values than those that are written down."""
+    kinds = {error.kind for error in vars(errors).values() if is_node_error(error)} - {"other"}
+    (words,) = (words for name, _, _, words in documented() if name == "steembot_node_errors_total")
+    assert set(re.findall(r"`(\w+)`", words)) == kinds
+
+
+def is_node_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, errors.NodeError)
 
 
 def test_a_bot_says_that_it_serves_no_address(tmp_path):

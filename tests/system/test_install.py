@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.conftest import SOURCE, make, wheels
+from tests.system.conftest import REPOSITORY, SOURCE, make, wheels
 from tests.system.machine import Machine
 from tests.system.swarm import BOT, BROADCASTER, Steembot
 
@@ -51,6 +51,8 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     assert bare.systemctl("is-active", "steembot.target", check=False) == "inactive"
     assert bare.systemctl("is-enabled", "steembot.target", check=False) == "disabled"
     first = files(bare)
+    dashboard = bare.run("cat", "/usr/local/share/steembot/grafana-dashboard.json").stdout
+    assert dashboard == (REPOSITORY / "deploy/grafana/steembot.json").read_text()
 
     edited = "# mine\nSTEEMBOT_LOG_LEVEL=debug\n"
     bare.write(SETTINGS, edited)
