@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from steembot import events
+from steembot.broadcaster.broadcaster import STUCK_S
+from tests.system.conftest import SOURCE
 from tests.system.machine import Entry, Machine
-from tests.system.swarm import BOT, BROADCASTER, NODE, Steembot, is_link
+from tests.system.swarm import BOT, BROADCASTER, NODE, Steembot, is_link, monotonic_s
 
 pytestmark = pytest.mark.system
 
@@ -113,6 +116,41 @@ def test_a_frozen_process_is_noticed_and_healed(
     after = steembot.lives()
     assert after[victim] != before[victim]
     assert after[other] == before[other]
+
+
+def test_a_stuck_chain_thread_is_noticed_and_healed(
+    steembot: Steembot, recorded: list[str], drop_in: DropIn
+) -> None:
+    """The watchdog is fed by progress: that clients are still served does not deceive it."""
+    machine = steembot.machine
+    drop_in(BROADCASTER, "[Service]\nWatchdogSec=3\n")
+    steembot.serve(interval_s=0.1)
+    steembot.start()
+    steembot.wait_for_links(5)
+    before = steembot.lives()
+    stopper = "test-stop-thread.service"
+    machine.run(
+        *("systemd-run", "--unit", stopper, "--collect", "--quiet", "python3"),
+        *(f"{SOURCE}/tests/system/stop_thread.py", str(machine.pid_of(BROADCASTER))),
+    )
+    stopped = machine.wait_for_entry(
+        stopper, steembot.new(lambda e: e["MESSAGE"].startswith("stopped"))
+    )
+    heads = [
+        json.loads(machine.run("steembot", "status", "--json").stdout)["broadcaster"]["head"]["num"]
+        for _ in range(2)
+    ]
+    assert heads[0] == heads[1]
+    ended = machine.wait_for_entry(
+        BROADCASTER, steembot.new(lambda e: "Watchdog timeout" in e["MESSAGE"]), timeout_s=120
+    )
+    # Until then it was fed: the other threads did run on.
+    assert monotonic_s(ended) - monotonic_s(stopped) > STUCK_S
+    steembot.wait_for_links(len(recorded))
+    assert steembot.links() == recorded
+    after = steembot.lives()
+    assert after[BROADCASTER] != before[BROADCASTER]
+    assert after[BOT] == before[BOT]
 
 
 def test_says_how_it_is_and_reloads_without_dropping_a_client(
