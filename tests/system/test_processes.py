@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -57,6 +58,9 @@ def fetch(op, ctx):
     except OSError as error:
         ctx.log.info("did not reach it: %s", error)
 """
+
+UNIT_PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
+"""``MESSAGE_ID`` of systemd's "Main process exited", with ``EXIT_STATUS``."""
 
 DropIn = Callable[[str, str], None]
 
@@ -288,6 +292,47 @@ def test_a_crash_loop_leaves_the_others_alone(
     finally:
         machine.systemctl("stop", well, check=False)
         machine.run("rm", "/etc/steembot/bots/well.env")
+
+
+def test_a_newer_state_is_refused_without_haste(steembot: Steembot, recorded: list[str]) -> None:
+    """A bot of an older version says so, ends with status 1, and is tried again every 3 s only."""
+    machine = steembot.machine
+    steembot.serve(interval_s=0.1)
+    steembot.start()
+    steembot.wait_for_links(5)
+    machine.systemctl("stop", "steembot.target")
+
+    def version(setting: str = "") -> str:
+        code = (
+            "import sqlite3; state = sqlite3.connect('/var/lib/steembot-bot/bot-bot.sqlite3'); "
+            f"print(*state.execute('PRAGMA user_version{setting}'))"
+        )
+        return machine.run("python3", "-c", code, user="steembot-bot").stdout.strip()
+
+    ours = int(version().strip("(,)"))
+    version(f" = {ours + 1}")
+    machine.systemctl("start", "steembot.target", BROADCASTER)
+    before = steembot.lives()[BROADCASTER]
+    words = f"has schema version {ours + 1}, and this program knows {ours}; install the steembot"
+    refused = steembot.new(lambda e: words in e["MESSAGE"])
+    machine.wait_until(lambda: len(list(filter(refused, machine.journal(BOT)))) >= 3)
+    entries = machine.journal(BOT)
+    said = [entry for entry in entries if refused(entry)]
+    assert {(entry["MESSAGE_ID"], entry["STEEMBOT_BOT"]) for entry in said} == {
+        (events.FAILED.id, "bot")
+    }
+    exited = steembot.new(lambda e: e.get("MESSAGE_ID") == UNIT_PROCESS_EXIT)
+    statuses = [entry["EXIT_STATUS"] for entry in entries if exited(entry)]
+    assert statuses[-2:] == ["1", "1"]
+    times = [monotonic_s(entry) for entry in said]
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 3
+    assert steembot.lives()[BROADCASTER] == before
+
+    # Nothing was touched: with the program that knows it, the bot goes on where it was.
+    assert version() == f"({ours + 1},)"
+    version(f" = {ours}")
+    steembot.wait_for_links(len(recorded))
+    assert steembot.links() == recorded
 
 
 def test_a_bot_reaches_the_network_with_the_drop_in_alone(
