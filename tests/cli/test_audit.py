@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 
 import pytest
@@ -43,6 +44,8 @@ def handled(tmp_path_factory, still_node):
         Process("steembot-bot", env=env, cwd=folder) as bot,
     ):
         bot.says(" saw 120-", timeout_s=60)
+        bot.signal(signal.SIGTERM)
+        assert bot.ended() == 0, "a stopped bot has committed everything"
     return folder, settings
 
 
