@@ -22,6 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from steembot import events
+from steembot.repeats import Repeats
 
 if TYPE_CHECKING:
     from steembot.metrics_server import Server
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 5.0
 """How often the text file is written anew; Prometheus asks every 15 to 60 s."""
-
-REPEAT_S = 60.0
 
 MAX_TYPES = 200
 """Types of operations that are told apart: a lying node cannot make metrics without end."""
@@ -201,13 +200,12 @@ class Publisher:
                 self._file.unlink(missing_ok=True)
 
     def _write_on(self) -> None:
-        said = float("-inf")
+        repeats = Repeats()
         while not self._stopping.is_set():
             try:
                 self._write()
             except OSError as error:
-                if time.monotonic() - said >= REPEAT_S:
-                    said = time.monotonic()
+                if repeats.is_due("lost", time.monotonic()):
                     log.warning(
                         "metrics cannot be written to %s: %s",
                         self._file,

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from steembot import events, service, settings
 from steembot.bot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
-from steembot.bot.runner import REPEAT_S, Runner, Stopped
+from steembot.bot.runner import Runner, Stopped
 from steembot.bot.state import BotState
 from steembot.errors import SettingsError, StateError
 from steembot.feed import wire
 from steembot.feed.client import Connected, Disconnected, Event, FeedClient, Refused
 from steembot.feed.wire import ErrorCode
+from steembot.repeats import Repeats
 from steembot.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class BotProcess:
             chain=given.chain,
             called=None if meters is None else meters.called,
         )
-        self._said: dict[str, float] = {}
+        self._repeats = Repeats()
         self._on_record = False
 
     def serve(self) -> None:
@@ -191,7 +192,7 @@ class BotProcess:
             case Connected():
                 self._connect(event.subscribed)
             case Disconnected():
-                self._said["waiting"] = time.monotonic()
+                self._repeats.said("waiting", time.monotonic())
                 log.warning(
                     "disconnected from the broadcaster: %s",
                     event.reason,
@@ -211,8 +212,8 @@ class BotProcess:
                 f"the broadcaster follows the chain {subscribed.chain!r}, and STEEMBOT_CHAIN is "
                 f"{given.chain!r}; set both processes to the same one"
             )
-        self._said.clear()
-        self._said["waiting"] = time.monotonic()
+        self._repeats.forget()
+        self._repeats.said("waiting", time.monotonic())
         if state.position is None and subscribed.after is not None:
             state.finish(subscribed.after)  # "the head" is from now on a place on the chain
         position, after = state.position, _after(state, given)
@@ -229,9 +230,7 @@ class BotProcess:
 
     def _say(self, what: str, words: str, event: events.Fields) -> None:
         """Log a trouble that may last: at once, then once a minute."""
-        now = time.monotonic()
-        if now - self._said.get(what, float("-inf")) >= REPEAT_S:
-            self._said[what] = now
+        if self._repeats.is_due(what, time.monotonic()):
             log.warning("%s", words, extra=event)
 
 

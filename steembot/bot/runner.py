@@ -21,6 +21,7 @@ from steembot.bot.dead_letters import DeadLetter
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
+from steembot.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,6 @@ BACKOFF_S = (0.5, 2.0)
 
 ROOM_PAUSE_S = 10.0
 """How long a bot with too many dead letters waits before it tries the next one again."""
-
-REPEAT_S = 60.0
-"""How often a trouble that lasts is said again."""
 
 
 class Stopped(BaseException):
@@ -79,7 +77,7 @@ class Runner:
         self._now = now
         self._context = Context(state.values, chain, posts=state.posts, now=now, dry_run=dry_run)
         self._remembers = bot.remembers_posts
-        self._told_full = float("-inf")
+        self._repeats = Repeats()
         self._due = [clock() + seconds for seconds, _ in bot.timers]
 
     def announce(self, head: int, irreversible: int) -> None:
@@ -294,9 +292,7 @@ class Runner:
         return operation if told else None
 
     def _wait_for_room(self, operation: Operation) -> None:
-        now = self._clock()
-        if now - self._told_full >= REPEAT_S:
-            self._told_full = now
+        if self._repeats.is_due("full", self._clock()):
             log.error(
                 "%s of block %d failed, and there are %d dead letters already: the bot waits here. "
                 "Redrive or drop some: steembot dead-letters",

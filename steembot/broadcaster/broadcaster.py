@@ -17,10 +17,12 @@ from steembot.broadcaster.history import History
 from steembot.broadcaster.reloading import Reloading, node_of
 from steembot.chain.follower import Change
 from steembot.chain.node import Node
-from steembot.chain.stream import ChainStream, NodeState, duration
+from steembot.chain.progress import duration
+from steembot.chain.stream import ChainStream, NodeState
 from steembot.errors import DiskError
 from steembot.feed.server import FeedServer
 from steembot.feed.wire import NodeStatus
+from steembot.repeats import Repeats
 from steembot.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ log = logging.getLogger(__name__)
 LOG_FILE = "block-log.sqlite3"
 
 DISK_RETRY_S = 1.0
-REPEAT_S = 60.0
-"""How often a trouble that lasts is said again."""
 
 STUCK_S = 30.0
 """A chain thread that finished no request for so long does not feed the watchdog any more."""
@@ -135,14 +135,13 @@ class Broadcaster:
 
     def _write(self, block_log: BlockLog, change: Change, irreversible: int) -> None:
         """Write to the log for as long as it takes: on a full disk the feed stands still."""
-        said = float("-inf")
+        repeats = Repeats()
         while True:
             try:
                 block_log.apply(change, irreversible)
             except DiskError as error:
                 self._disk_trouble = str(error)
-                if time.monotonic() - said >= REPEAT_S:
-                    said = time.monotonic()
+                if repeats.is_due("full", time.monotonic()):
                     log.error(  # noqa: TRY400 (one line for a person)
                         "%s; nothing is lost: the feed stands still and goes on when there is room",
                         error,

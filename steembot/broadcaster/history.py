@@ -22,13 +22,13 @@ from steembot import events
 from steembot.chain.node import Node
 from steembot.errors import NodeError
 from steembot.operation import Block
+from steembot.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
 KEPT_SPANS = 6
 WANTED_SPANS = 32
 RETRY_S = 1.0
-REPEAT_S = 60.0
 
 
 class History:
@@ -47,7 +47,7 @@ class History:
         self._queue: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._said = float("-inf")
+        self._repeats = Repeats()
 
     def __enter__(self) -> Self:
         return self
@@ -127,9 +127,7 @@ class History:
         return None
 
     def _say(self, error: NodeError) -> None:
-        now = time.monotonic()
-        if now - self._said >= REPEAT_S:
-            self._said = now
+        if self._repeats.is_due("late", time.monotonic()):
             log.warning(
                 "fetching old blocks for a client: %s; trying on",
                 error,

@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +27,7 @@ from steembot.chain.jobs import Job
 from steembot.chain.node import Fetched, Head, Node
 from steembot.chain.pace import Pace
 from steembot.chain.pool import NodeHealth, Pool
+from steembot.chain.progress import Progress
 from steembot.chain.slots import SlotClock
 from steembot.chain.workers import Workers
 from steembot.errors import (
@@ -41,6 +42,7 @@ from steembot.errors import (
     WrongChainError,
 )
 from steembot.operation import Block, BlockRef
+from steembot.repeats import REPEAT_S, Repeats
 
 log = logging.getLogger(__name__)
 
@@ -67,17 +69,6 @@ LATE = 3
 
 RETRY_S = 0.5
 """The pause before blocks are asked for again that were not to be had, or not agreed on."""
-
-REPEAT_S = 60.0
-"""How often a trouble that lasts is said again."""
-
-PROGRESS_S = 10.0
-"""How often progress is said while behind."""
-
-FAR = 20
-"""Blocks behind from which on that is worth a line."""
-
-_SPEED_OVER_S = 10.0
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -163,15 +154,13 @@ class ChainStream:
         self._hold_until = float("-inf")
         self._split_words = ""
         self._split_since: float | None = None  # no block came since
-        self._had: deque[tuple[float, int]] = deque()
-        self._said: dict[str, float] = {}
+        self._progress = Progress(time.monotonic())
+        self._repeats = Repeats()
         self._errors: Counter[tuple[str, str]] = Counter()
         self._last_errors: dict[str, str] = {}
         self._trouble = ""
         self._node = ""
         self._attempted = time.monotonic()
-        self._progress_said = time.monotonic()
-        self._was_far = False
 
     # ---- from other threads
 
@@ -185,7 +174,7 @@ class ChainStream:
             ill=self._pool.ill,
             head=follower.head if follower else 0,
             behind=follower.behind if follower else 0,
-            speed=self._speed(),
+            speed=self._progress.speed,
             trouble=self._split_words or self._trouble,
             attempted=self._attempted,
         )
@@ -242,7 +231,7 @@ class ChainStream:
         if follower is not None:
             self._aim(follower, now)
             self._say_waiting(follower, now)
-            self._say_progress(follower, now)
+            self._progress.say(follower, now)
             if follower.behind > 1 or follower.walking_back:
                 if self._poll is not None:
                     self._close(self._poll, now)
@@ -651,9 +640,7 @@ class ChainStream:
             self._split_words, self._split_since = "", None
             if follower.tip is not None:
                 self._pool.had(follower.tip.num, now)
-                self._had.append((now, follower.tip.num))
-                while now - self._had[0][0] > _SPEED_OVER_S:
-                    self._had.popleft()
+                self._progress.had(follower.tip.num, now)
             change = follower.pending()
 
     # ---- words
@@ -679,10 +666,13 @@ class ChainStream:
         well_again = self._pool.succeeded(url, now)
         if not self._pool.all_failing and self._pool.ill <= len(self._nodes) - self._quorum:
             self._trouble = ""
-        if well_again and self._said.get(url) is not None:
+        said_s = self._repeats.said_s(url, now)
+        if well_again and said_s != float("inf"):
             # Its next failure is news, but one that comes and goes is not told each time.
-            if now - self._said.pop(url) < REPEAT_S:
-                self._said[url] = now
+            if said_s < REPEAT_S:
+                self._repeats.said(url, now)
+            else:
+                self._repeats.forget(url)
             log.info("node %s is back", url, extra=events.NODE_BACK(STEEM_NODE=url))
 
     def _wait_for_nodes(self, now: float, awake: int) -> None:
@@ -699,12 +689,11 @@ class ChainStream:
 
     def _all_said(self, now: float) -> bool:
         """Whether it is a while since each node's failure was told."""
-        return all(now - self._said.get(url, now) >= REPEAT_S for url in self._nodes)
+        return all(REPEAT_S <= self._repeats.said_s(url, now) < float("inf") for url in self._nodes)
 
     def _say(self, what: str, words: str, now: float, event: events.Fields) -> None:
         """Log a trouble that may last: at once, then once a minute."""
-        if now - self._said.get(what, float("-inf")) >= REPEAT_S:
-            self._said[what] = now
+        if self._repeats.is_due(what, now):
             log.warning("%s", words, extra=event)
 
     def _say_waiting(self, follower: Follower, now: float) -> None:
@@ -714,42 +703,6 @@ class ChainStream:
                 f"waiting for block {follower.next_num}: the node's head is block {follower.head}"
             )
             self._say("waiting", words, now, events.CHAIN_BELOW(STEEM_BLOCK=follower.next_num))
-
-    def _say_progress(self, follower: Follower, now: float) -> None:
-        if follower.behind >= FAR and now - self._progress_said >= PROGRESS_S:
-            self._progress_said = now
-            self._was_far = True
-            speed = self._speed()
-            log.info(
-                "catching up: %s blocks behind, %s blocks/s%s",
-                f"{follower.behind:,}",
-                f"{speed:,.0f}",
-                f", {duration(follower.behind / speed)} left" if speed else "",
-                extra=events.CATCHING_UP(STEEM_BLOCK=follower.next_num - 1),
-            )
-        elif self._was_far and follower.behind <= 1:
-            self._was_far = False
-            log.info(
-                "caught up with the head, block %d",
-                follower.head,
-                extra=events.CAUGHT_UP(STEEM_BLOCK=follower.head),
-            )
-
-    def _speed(self) -> float:
-        had = list(self._had)
-        if len(had) < 2 or had[-1][0] <= had[0][0]:
-            return 0.0
-        return max(0.0, (had[-1][1] - had[0][1]) / (had[-1][0] - had[0][0]))
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people say it: the two largest units."""
-    whole = int(seconds)
-    for unit, name, below in ((86400, "d", "h"), (3600, "h", "min"), (60, "min", "s")):
-        if whole >= unit:
-            part = whole % unit // {"h": 3600, "min": 60, "s": 1}[below]
-            return f"{whole // unit} {name} {part} {below}" if part else f"{whole // unit} {name}"
-    return f"{whole} s"
 
 
 def _complete(job: Job, url: str) -> bool:

@@ -29,6 +29,7 @@ from steembot.errors import FeedError, SocketError, WireError
 from steembot.feed import wire
 from steembot.feed.session import BlockSource, Session
 from steembot.feed.wire import ErrorCode
+from steembot.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +41,6 @@ GONE_S = 30.0
 
 GONE_AGAIN_S = 0.05
 """After a connection closed: when to look a second time who is gone."""
-
-REPEAT_S = 60.0
-"""How often a client that is refused again and again is named in the log."""
 
 MAX_CLIENTS = 256
 TURN_BLOCKS = 16
@@ -90,7 +88,7 @@ class FeedServer:
         self._heartbeat_due = 0.0
         self._bound: Path | None = None
         self._now = 0.0
-        self._refusals: dict[tuple[str, str], float] = {}
+        self._refusals = Repeats()
         # Connections that sent something and have no session, and how many closed that are not
         # accounted for yet: a connection is a client's, a stranger's, or never said a word to us.
         self._strangers: set[bytes] = set()
@@ -330,13 +328,8 @@ class FeedServer:
 
     def _is_news(self, who: str, code: str) -> bool:
         """Tell whether a refusal is to be said; a client that tries again and again is no news."""
-        said = self._refusals
-        for key in [key for key, when in said.items() if self._now - when >= REPEAT_S]:
-            del said[key]
-        if (who, code) in said or len(said) >= MAX_CLIENTS:
-            return False
-        said[who, code] = self._now
-        return True
+        few = self._refusals.forget_old(self._now) < MAX_CLIENTS
+        return few and self._refusals.is_due((who, code), self._now)
 
     def _drop(self, identity: bytes, why: str) -> bool:
         client = self._clients.pop(identity, None)

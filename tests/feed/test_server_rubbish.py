@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from steembot.feed import server as server_module
 from steembot.feed import wire
 from steembot.feed.wire import ErrorCode
+from steembot.repeats import REPEAT_S
 from tests.feed.ends import forged
 
 ME = f"pid {os.getpid()}, uid {os.getuid()}"
@@ -161,7 +162,7 @@ def test_a_flood_of_connections_is_said_once_a_minute(driven, said):
         later = driven.clock + 0.15
         driven.until(lambda later=later: driven.clock > later)
     assert len(said()) == 1
-    driven.added_s += server_module.REPEAT_S + 1
+    driven.added_s += REPEAT_S + 1
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(driven.path))
     driven.until(lambda: len(said()) == 2)
@@ -191,7 +192,7 @@ def test_a_client_that_tries_again_and_again_is_no_news(driven, said):
         assert dealer.receive().code == ErrorCode.ABOVE_HEAD
         dealer.close()
     assert len(said()) == 1
-    driven.added_s += server_module.REPEAT_S + 1
+    driven.added_s += REPEAT_S + 1
     dealer = driven.dealer()
     dealer.subscribe(after="9")
     dealer.receive()
