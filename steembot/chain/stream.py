@@ -289,6 +289,17 @@ class ChainStream:
                 return
             self._spans.append(Job(span, self._quorum, doubted=doubted))
 
+    def _ask_ahead(self, now: float) -> None:
+        """While what came is being written, the next answers can be on their way."""
+        follower = self._follower
+        if follower is None or follower.behind <= 1 or follower.walking_back:
+            return
+        had = len(self._spans)
+        self._open_spans(follower, now)
+        for job in self._spans[had:]:
+            for url in self._pool.ranked(now, job.span.last)[: job.needed]:
+                self._ask(job, url, now)
+
     def _staff(self, job: Job, now: float) -> float:
         """See that enough nodes are asked for a job; return when to look again."""
         job.asked = {url: since for url, since in job.asked.items() if not self._rests(url, now)}
@@ -512,8 +523,10 @@ class ChainStream:
             return
         if agreed:
             self._node = self._fastest(job, verdicts[-1].block) or self._node
-        self._receive(job, [verdict.block for verdict in verdicts], now)
+        change = self._receive(job, [verdict.block for verdict in verdicts], now)
         self._close(job, now)
+        self._ask_ahead(now)
+        self._changed(change, now)
 
     def _all_found(self, job: Job, now: float) -> bool:
         return not job.asked and all(_complete(job, url) for url in self._pool.ranked(now, 1))
@@ -558,7 +571,8 @@ class ChainStream:
                 return url
         return None
 
-    def _receive(self, job: Job, blocks: Sequence[Block | None], now: float) -> None:
+    def _receive(self, job: Job, blocks: Sequence[Block | None], now: float) -> Change | None:
+        """Join what came; return what the chain changes by, which is not applied yet."""
         follower = self._follower
         assert follower is not None  # noqa: S101 (jobs are the follower's)
         span = job.span
@@ -567,19 +581,19 @@ class ChainStream:
             irreversible = max(follower.irreversible, follower.announced_irreversible)
             span = Span(span.first, span.last, irreversible)
         try:
-            self._changed(follower.receive(span, blocks), now)
+            change = follower.receive(span, blocks)
         except ForkTooDeepError as error:
             for url in job.found:
                 self._failed(url, NodeDisagreesError(url, str(error)), now)
-            return
-        if follower.behind > 1:
-            return
-        since = max(1, follower.next_num - self._at_head)
-        self._at_head = follower.next_num
-        if job.poll:
-            self._slots.found(now, since)
-        else:
-            self._slots.arrived(now, since)
+            return None
+        if follower.behind <= 1:
+            since = max(1, follower.next_num - self._at_head)
+            self._at_head = follower.next_num
+            if job.poll:
+                self._slots.found(now, since)
+            else:
+                self._slots.arrived(now, since)
+        return change
 
     def _close(self, job: Job, now: float) -> None:
         """Be done with a job; who was asked before those that answered was too slow."""
