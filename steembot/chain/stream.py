@@ -47,7 +47,10 @@ from steembot.repeats import REPEAT_S, Repeats
 log = logging.getLogger(__name__)
 
 AHEAD_BYTES = 16 * 1024 * 1024
-"""What is fetched ahead of the tip, as the nodes write it. The bound on memory while behind."""
+"""What is fetched ahead of the tip, as the nodes write it; packed, it is half of that.
+
+The bound on memory while behind.
+"""
 
 PATIENCE_S = 3.0
 """How long a block that a node announced may be missing there before the node is called ill."""
