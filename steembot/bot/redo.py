@@ -35,14 +35,8 @@ class Redo:
     """
 
     def __init__(self, path: Path) -> None:
+        descriptor = open_beside(path, os.O_RDWR)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise StateError(f"{path} cannot be opened: {error.strerror}") from error
-        try:
-            if os.geteuid() == 0:  # an administrator's command: the bot must be able to open it
-                folder = path.parent.stat()
-                os.fchown(descriptor, folder.st_uid, folder.st_gid)
             # Room for all of it now: a page that finds none later would kill the process.
             os.posix_fallocate(descriptor, 0, SIZE)
             self._memory = mmap.mmap(descriptor, SIZE)
@@ -88,3 +82,18 @@ class Redo:
             if zlib.crc32(content) != checksum:
                 return
             yield content
+
+
+def open_beside(path: Path, flags: int) -> int:
+    """Open a file that lies beside a bot's, made if there is none; return its descriptor.
+
+    Raises :class:`~steembot.errors.StateError` where that is not possible.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        if os.geteuid() == 0:  # an administrator's command: the bot must be able to open it
+            folder = path.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    except OSError as error:
+        raise StateError(f"{path} cannot be opened: {error.strerror}") from error
+    return descriptor
