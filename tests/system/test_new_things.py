@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import SOURCE, boot, make
+from tests.system.conftest import SOURCE, boot, make, wheels
 from tests.system.machine import Machine
 
 pytestmark = pytest.mark.system
@@ -25,9 +25,9 @@ def machine() -> Iterator[Machine]:
     with boot() as machine:
         machine.run("cp", "-r", f"{SOURCE}/.", CLONE)
         machine.run("rm", "-rf", f"{CLONE}/.git")
-        make(machine, "install")
+        make(machine, "install", wheels())
         machine.run(STEEMBOT, "new", "relay", "--process", "--into", CLONE)
-        machine.run("make", "-C", CLONE, "--no-print-directory", "install", timeout_s=300)
+        make(machine, "install", wheels(), source=CLONE)
         machine.run(
             *("systemd-run", "--unit", NODE, "--collect", "--quiet"),
             *("/usr/local/bin/steembot-devnode", "--generate", "new", "--interval", "0.2"),
