@@ -177,7 +177,7 @@ endif
 ifeq ($(DESTDIR),)
 	@if $(RUNNING); then $(SYSTEMCTL) daemon-reload; fi
 	@echo 'Installed. Settings: $(SETTINGS)'
-	@if $(SYSTEMCTL) --quiet is-active steembot.target 2>/dev/null; then \
+	@if $(RUNNING) && $(SYSTEMCTL) --quiet is-active steembot.target 2>/dev/null; then \
 		echo 'The old version is still running. Next: $(SYSTEMCTL) restart steembot.target'; \
 	else \
 		echo 'Next: $(SYSTEMCTL) start steembot.target (and at every boot: $(SYSTEMCTL) enable steembot.target)'; \
