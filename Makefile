@@ -95,6 +95,26 @@ chaos: $(READY) ## Simulate SEEDS swarms in memory, then kill real processes (SE
 	@$(VENV)/bin/python -m tests.chaos.simulation 1 $(SEEDS)
 	@$(VENV)/bin/python -m tests.chaos.processes $(SEEDS) 300
 
+BENCH := bench/.venv
+BENCH_READY := $(BENCH)/.ready
+# What to measure: catchup, feed and so on; empty for all.
+ONLY ?=
+
+$(BENCH_READY): requirements-build.lock bench/requirements.lock bench/package-lock.json pyproject.toml
+	@deploy/system-packages $(PYTHON) bench
+	@echo 'Making $(BENCH) and bench/node_modules, which takes a moment'
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/pip install --quiet --require-hashes -r requirements-build.lock
+	@$(BENCH)/bin/pip install --quiet --no-build-isolation --require-hashes -r bench/requirements.lock
+	@$(BENCH)/bin/pip install --quiet --no-build-isolation --no-deps --editable .
+	@# Of the peers' installation scripts none is needed: all have a way in plain JavaScript.
+	@cd bench && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: bench
+bench: $(BENCH_READY) ## Measure beside the peers; writes bench/README.md (ONLY="feed latency")
+	@$(BENCH)/bin/python -m bench $(ONLY)
+
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	@$(VENV)/bin/ruff check .
@@ -119,6 +139,7 @@ lock: $(READY) ## Choose the newest allowed version of every requirement
 	@$(VENV)/bin/pip install --quiet uv
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml --group bench --constraint requirements.lock -o bench/requirements.lock
 	@printf '%s\n' 'setuptools>=75' wheel | $(COMPILE) - -o requirements-build.lock
 
 ##### installation

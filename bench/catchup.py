@@ -1,210 +1,190 @@
-"""How fast a distance is caught up with: steembot, beem and plain parallel HTTP on one devnode.
+"""Catch-up: blocks a second from the node into a handler, at three distances from the node.
 
-    python bench/catchup.py [--blocks 5000] [--ops 50] [--latency 50] [--only steembot,plain]
-
-All are given the same blocks of the same node in the same run; what counts are the ratios. beem's
-slower ways get fewer blocks, since a rate is a rate. steembot is measured end to end: real
-processes, and the time is that of a handler for ``comment``, from its first call to its last.
+Everyone begins at block 1 of the same chain, on the same ready-made answers, and is measured from
+its first operation on for some seconds. Each handler gets the operations of type ``comment``.
+steembot is measured end to end: both processes, from an empty folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
-SCRIPTS = Path(sys.executable).parent
+from bench.frame import Effort, Measure, Tick, load, run, section
+from bench.plots import Bars
+from bench.processes import (
+    PEERS,
+    Process,
+    environment,
+    folder,
+    node,
+    python,
+    steembot,
+)
+from bench.report import Budget, budget, page, ratios, spreads
+from bench.sample import Section
 
-HANDLERS = """
-import os, time
-from steembot.bot import Bot
-bot = Bot()
-first, out = [], os.environ["CATCHUP_OUT"]
-last = int(os.environ["CATCHUP_LAST"])
+NAME = "catchup"
+TITLE = "Catch-up"
+LATENCIES_MS = (0, 50, 200)
+PEERS_USED = ("steembot", "beem", "@hiveio/dhive", "dsteem", "hive-stream")
+OURS = "steembot"
+CEILING = "plain HTTP, 4 connections"
+PATIENCE_S = 60.0
+OPERATIONS = 50
 
-@bot.on("comment")
-def comment(op, ctx):
-    if not first:
-        first.append((time.monotonic(), op.block_num))
-    if op.block_num >= last:
-        begun, num = first[0]
-        with open(out + ".new", "w") as file:
-            file.write(f"{(op.block_num - num) / (time.monotonic() - begun)}")
-        os.replace(out + ".new", out)
-"""
-
-
-@contextmanager
-def devnode(ready: int, ops: int, latency_ms: float) -> Iterator[str]:
-    """Serve a generated chain whose head stands still for an hour; yields its URL."""
-    process = subprocess.Popen(
-        [
-            *(SCRIPTS / "steembot-devnode", "--generate", "bench", "--ready", str(ready)),
-            *("--interval", "3600", "--ops", str(ops), "--latency", str(latency_ms)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[1]
-    finally:
-        process.kill()
-        process.wait()
-
-
-def steembot(url: str, first: int, last: int) -> float:
-    """Blocks a second into a handler, with both processes started from nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        handlers = Path(folder, "handlers.py")
-        handlers.write_text(HANDLERS)
-        out = Path(folder, "rate")
-        kept = {n: v for n, v in os.environ.items() if not n.startswith("STEEMBOT_")}
-        env = kept | {
-            "STEEMBOT_NODES": url,
-            "STEEMBOT_NODE_RATE": "1000",  # it is our own node
-            "STEEMBOT_START": str(first),
-            "STEEMBOT_SOCKET": f"{folder}/s",
-            "STEEMBOT_STATE_DIR": folder,
-            "STEEMBOT_HANDLERS": str(handlers),
-            "CATCHUP_OUT": str(out),
-            "CATCHUP_LAST": str(last - 5),
-        }
-        logs = Path(os.environ.get("CATCHUP_LOG", os.devnull)).open("w")  # noqa: SIM115
-        processes = [
-            subprocess.Popen([SCRIPTS / name], env=env, cwd=folder, stderr=logs)
-            for name in ("steembot-broadcaster", "steembot-bot")
-        ]
-        try:
-            deadline = time.monotonic() + 120
-            while not out.exists():
-                assert time.monotonic() < deadline, "it never arrived at the last block"
-                time.sleep(0.05)
-            for name, process in zip(("broadcaster", "bot"), processes, strict=True):
-                print(f"  {name}: {_peak_mib(process.pid):.0f} MiB at most,", end="")
-                print(f" {_cpu_us(process.pid) / (last - first + 1):.0f} us of CPU a block")
-            return float(out.read_text())
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-            logs.close()
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    (kib,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(kib) / 1024
-
-
-def _cpu_us(pid: int) -> float:
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) * 1e6 / os.sysconf("SC_CLK_TCK")
-
-
-def plain(url: str, first: int, last: int, connections: int = 4, batch: int = 50) -> float:
-    """Bare HTTP: batches on parallel connections, nothing decoded. The node's own speed."""
-    import http.client  # noqa: PLC0415
-    from urllib.parse import urlsplit  # noqa: PLC0415
-
-    host = urlsplit(url).netloc
-    numbers = iter(range(first, last + 1, batch))
-    lock = threading.Lock()
-
-    def work() -> None:
-        connection = http.client.HTTPConnection(host)
-        while True:
-            with lock:
-                start = next(numbers, None)
-            if start is None:
-                return
-            calls = [
-                {"jsonrpc": "2.0", "id": n, "method": "condenser_api.get_block", "params": [n]}
-                for n in range(start, min(start + batch, last + 1))
-            ]
-            connection.request("POST", "/", json.dumps(calls))
-            connection.getresponse().read()
-
-    threads = [threading.Thread(target=work) for _ in range(connections)]
-    begun = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return (last - first + 1) / (time.monotonic() - begun)
-
-
-BEEM = """
-import sys, time
-from beem import Steem
-from beem.blockchain import Blockchain
-url, first, last, options = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), eval(sys.argv[4])
-chain = Blockchain(blockchain_instance=Steem(node=[url]), mode="head")
-begun = time.monotonic()
-for operation in chain.stream(opNames=["comment"], start=first, stop=last, **options):
-    pass
-print((last - first + 1) / (time.monotonic() - begun))
-"""
-
-
-def beem(options: str) -> Callable[[str, int, int], float]:
-    """Return the measurement of ``Blockchain.stream`` with these options."""
-
-    def measure(url: str, first: int, last: int) -> float:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", BEEM, url, str(first), str(last), options],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=300,
-        )
-        return float(done.stdout.split()[-1])
-
-    return measure
-
-
-CONTESTANTS: dict[str, tuple[Callable[[str, int, int], float], float]] = {
-    "plain 4 x 50": (plain, 1.0),
-    "plain 8 x 50": (lambda *a: plain(*a, connections=8), 1.0),
-    "steembot": (steembot, 1.0),
-    "beem batch 50": (beem("dict(max_batch_size=50)"), 0.4),
-    "beem 8 threads": (beem("dict(threading=True, thread_num=8)"), 0.1),
-    "beem single": (beem("dict()"), 0.03),
+BEEM = {
+    "beem batch 50": {"max_batch_size": 50},
+    "beem 8 threads": {"threading": True, "thread_num": 8},
+    "beem": {},
 }
 
 
-def main() -> None:
-    """Measure each and print blocks a second."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--blocks", type=int, default=5000)
-    parser.add_argument("--ops", type=int, default=50)
-    parser.add_argument("--latency", type=float, default=50.0)
-    parser.add_argument("--only", default="")
-    given = parser.parse_args()
-    rates: dict[str, float] = {}
-    with devnode(given.blocks, given.ops, given.latency) as url:
-        for name, (measure, share) in CONTESTANTS.items():
-            if any(part in name for part in given.only.split(",")):
-                rates[name] = measure(url, 1, max(100, int(given.blocks * share)))
-                print(f"{name:16} {rates[name]:8.0f} blocks/s", flush=True)
-    ours = rates.get("steembot")
-    if ours:
-        beems = [rate for name, rate in rates.items() if name.startswith("beem")]
-        ceiling = [rate for name, rate in rates.items() if name.startswith("plain")]
-        if beems:
-            print(f"steembot / fastest beem: {ours / max(beems):.1f}")
-        if ceiling:
-            print(f"steembot / plain HTTP:   {ours / max(ceiling):.2f}")
+@contextmanager
+def answers(latencies_ms: Sequence[float], *options: object) -> Iterator[Mapping[str, str]]:
+    """Serve answers made beforehand; yields the URL of each latency."""
+    with Process(python("-m", "bench.answers", *latencies_ms, *options)) as process:
+        yield json.loads(process.line(120.0))
 
 
-if __name__ == "__main__":
-    main()
+def measure_steembot(url: str, seconds: float, types: str = "comment") -> dict[str, float]:
+    """Measure both processes from an empty folder on."""
+    with folder() as place, ExitStack() as stack:
+        env = environment(
+            STEEMBOT_NODES=url,
+            STEEMBOT_NODE_RATE=10_000,  # it is our own node
+            STEEMBOT_START=1,
+            STEEMBOT_SOCKET=place / "s",
+            STEEMBOT_STATE_DIR=place,
+            STEEMBOT_HANDLERS=PEERS / "catchup_bot.py",
+            BENCH_SECONDS=seconds,
+            BENCH_TYPES=types,
+        )
+        both = [
+            stack.enter_context(Process(steembot(name), env=env, cwd=place))
+            for name in ("steembot-broadcaster", "steembot-bot")
+        ]
+        told = both[1].figures(seconds + PATIENCE_S)
+        figures = {"blocks/s": told["blocks"] / told["seconds"]}
+        for name, process in zip(("broadcaster", "bot"), both, strict=True):
+            figures[f"{name} MiB"] = process.peak_mib
+            figures[f"{name} CPU s"] = process.cpu_s
+        return figures
+
+
+def measure_peer(command: Sequence[str], seconds: float) -> dict[str, float]:
+    """Measure a program that tells its own figures."""
+    with folder() as place, Process(command, cwd=place) as process:
+        told = process.figures(seconds + PATIENCE_S)
+        return {"blocks/s": told["blocks"] / told["seconds"]}
+
+
+def contestants(urls: Mapping[str, str], seconds: float) -> dict[str, Measure]:
+    """Return everyone, by name; a case is the latency in words."""
+
+    def url(case: str) -> str:
+        return urls[case.partition(" ")[0]]
+
+    def peer(*command: object) -> Measure:
+        def measure(case: str) -> dict[str, float]:
+            filled = [url(case) if part == "URL" else str(part) for part in command]
+            return measure_peer(filled, seconds)
+
+        return measure
+
+    found: dict[str, Measure] = {OURS: lambda case: measure_steembot(url(case), seconds)}
+    for connections in (4, 8):
+        found[f"plain HTTP, {connections} connections"] = peer(
+            *python(PEERS / "catchup_plain.py", "URL", seconds, connections)
+        )
+    for name, options in BEEM.items():
+        found[name] = peer(*python(PEERS / "catchup_beem.py", "URL", seconds, json.dumps(options)))
+    for name, package in (("dhive", "@hiveio/dhive"), ("dsteem", "dsteem")):
+        found[name] = peer(*node(PEERS / "catchup_dhive.js", "URL", seconds, package))
+    found["hive-stream"] = peer(*node(PEERS / "catchup_hive_stream.js", "URL", seconds))
+    return found
+
+
+def steps(effort: Effort) -> int:
+    """Return how often :func:`measure` ticks."""
+    return len(LATENCIES_MS) * effort.rounds * len(contestants({}, 0))
+
+
+def measure(effort: Effort, tick: Tick) -> Section:
+    """Measure everyone at every latency."""
+    before = load()
+    with answers(LATENCIES_MS, "--ops", OPERATIONS) as urls:
+        everyone = contestants(urls, effort.window_s)
+        cases = [f"{latency} ms" for latency in LATENCIES_MS]
+        samples = run(everyone, cases, effort.rounds, tick)
+    return section(
+        NAME, samples, before, PEERS_USED, window_s=effort.window_s, operations=OPERATIONS
+    )
+
+
+def fastest(found: Section, prefix: str, case: str) -> str:
+    """Return the contestant with the highest median whose name begins so."""
+    medians = {
+        name: spread.median
+        for name in found.contestants
+        if name.startswith(prefix) and (spread := found.spread(name, case, "blocks/s"))
+    }
+    return max(medians, key=lambda name: medians[name], default="")
+
+
+def report(found: Section) -> str:
+    """Return what is to be read about it."""
+    return page(
+        "Blocks a second from the node into a handler for `comment`, begun at block 1, "
+        f"measured from the first operation on for {found.settings['window_s']:g} s. "
+        f"Blocks of {found.settings['operations']:g} operations and 30 KB on average. "
+        "The columns are what the node waits before it answers a request.",
+        spreads(found, "blocks/s"),
+        "steembot is so many times as fast, pair by pair:",
+        ratios(found, OURS, "blocks/s"),
+        "Plain HTTP asks for batches of 50 blocks and decodes nothing: it is what this node "
+        "bears on this machine with whoever asks beside it. It leaves steembot's work undone: "
+        "parsing, joining, storing, passing on, committing. On a machine with few cores that "
+        "work takes the processor from the node.",
+    )
+
+
+def budgets(found: Section) -> list[Budget]:
+    """Return what was to be reached, and what was."""
+    held = []
+    for case in found.cases:
+        beem, plain = fastest(found, "beem", case), fastest(found, "plain", case)
+        held.append(
+            budget(
+                f"catch-up at {case}, as a multiple of {beem}",
+                found.ratio(OURS, beem, case, "blocks/s"),
+                at_least=6.0,
+            )
+        )
+        held.append(
+            budget(
+                f"catch-up at {case}, as a part of {plain}",
+                found.ratio(OURS, plain, case, "blocks/s"),
+                at_least=0.9,
+            )
+        )
+    return held
+
+
+def plots(found: Section) -> list[Bars]:
+    """Return the pictures."""
+    return [
+        Bars(
+            name="catchup",
+            title="Catch-up: blocks/s into a handler",
+            panels=[f"node answers after {case}" for case in found.cases],
+            rows=found.contestants,
+            values=[
+                [found.spread(name, case, "blocks/s") for name in found.contestants]
+                for case in found.cases
+            ],
+            highlight=OURS,
+            log=True,
+        )
+    ]

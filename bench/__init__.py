@@ -1,0 +1,1 @@
+"""steembot measured side by side with what people would use instead: ``make bench``."""
