@@ -48,8 +48,8 @@ def answers(latencies_ms: Sequence[float], *options: object) -> Iterator[Mapping
         yield json.loads(process.line(120.0))
 
 
-def measure_steembot(url: str, seconds: float, types: str = "comment") -> dict[str, float]:
-    """Measure both processes from an empty folder on."""
+def measure_steembot(url: str, seconds: float, *, warm: bool = False) -> dict[str, float]:
+    """Measure both processes from an empty folder on; ``warm``: after a window that counts not."""
     with folder() as place, ExitStack() as stack:
         env = environment(
             STEEMBOT_NODES=url,
@@ -59,17 +59,19 @@ def measure_steembot(url: str, seconds: float, types: str = "comment") -> dict[s
             STEEMBOT_STATE_DIR=place,
             STEEMBOT_HANDLERS=PEERS / "catchup_bot.py",
             BENCH_SECONDS=seconds,
-            BENCH_TYPES=types,
         )
         both = [
             stack.enter_context(Process(steembot(name), env=env, cwd=place))
             for name in ("steembot-broadcaster", "steembot-bot")
         ]
+        if warm:
+            both[1].figures(seconds + PATIENCE_S)
+        before = [process.cpu_s for process in both]
         told = both[1].figures(seconds + PATIENCE_S)
         figures = {"blocks/s": told["blocks"] / told["seconds"]}
-        for name, process in zip(("broadcaster", "bot"), both, strict=True):
+        for name, process, spent in zip(("broadcaster", "bot"), both, before, strict=True):
             figures[f"{name} MiB"] = process.peak_mib
-            figures[f"{name} CPU s"] = process.cpu_s
+            figures[f"{name} CPU us/block"] = 1e6 * (process.cpu_s - spent) / told["blocks"]
         return figures
 
 

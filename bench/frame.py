@@ -27,8 +27,8 @@ class Effort:
     """How much time is spent. ``window_s`` is what one measurement of a rate lasts."""
 
     rounds: int = 3
-    window_s: float = 3.0
-    head_blocks: int = 50
+    window_s: float = 2.5
+    head_blocks: int = 40
     node_down_s: float = 60.0
     soak_operations: int = 10_000_000
 

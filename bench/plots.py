@@ -110,7 +110,7 @@ def _panel(
     axis.barh(places, known, color=fill, xerr=errors, error_kw={"ecolor": colours["ink"], "lw": 1})
     axis.set_yticks(places, bars.rows)
     axis.set_title(title, fontsize=9)
-    axis.invert_yaxis()
+    axis.set_ylim(len(bars.rows) - 0.5, -0.5)  # the first row at the top
     axis.grid(axis="x", lw=0.5)
     axis.set_axisbelow(True)
     for side in ("top", "right"):

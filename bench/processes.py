@@ -13,6 +13,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,13 @@ def node(script: Path, *arguments: object) -> list[str]:
 
 
 class Process:
-    """A contestant's process."""
+    """A contestant's process.
+
+    With ``log_too`` its standard error is listened to as well.
+
+    ``listener`` is a listening socket that it inherits as from systemd; the environment has to say
+    ``LISTEN_FDS`` and ``LISTEN_FDNAMES``.
+    """
 
     def __init__(
         self,
@@ -65,18 +72,27 @@ class Process:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path = REPOSITORY,
+        log_too: bool = False,
+        listener: socket.socket | None = None,
     ) -> None:
         self.name = Path(command[0]).name if len(command) == 1 else " ".join(command[-3:])
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        passed: tuple[int, ...] = ()
+        if listener is not None:
+            passed = (listener.fileno(),)
+            # As systemd does it: descriptor 3, for the process of that id alone.
+            activate = f'LISTEN_PID=$$ exec "$@" 3<&{passed[0]}'
+            command = ["bash", "-c", activate, "bash", *command]
         self._popen = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *command],
             env=dict(environment() if env is None else env),
             cwd=cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=subprocess.STDOUT if log_too else self._errors,
             start_new_session=True,
+            pass_fds=passed,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

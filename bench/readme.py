@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from bench import catchup, feed, latency
+from bench import catchup, cost, feed, latency, loss, scale, soak
 from bench.plots import draw, picture
 from bench.report import budget_table, table
 from bench.sample import Section, load
 
 FILE = Path(__file__).parent / "README.md"
 
-SECTIONS: dict[str, ModuleType] = {module.NAME: module for module in (catchup, feed, latency)}
+SECTIONS: dict[str, ModuleType] = {
+    module.NAME: module for module in (catchup, feed, latency, loss, cost, scale, soak)
+}
 """What can be measured, in the order in which it is."""
 
 ON_REQUEST = ("soak",)

@@ -15,7 +15,7 @@ bot = Bot()
 window = Window(float(os.environ["BENCH_SECONDS"]))
 
 
-@bot.on(*os.environ.get("BENCH_TYPES", "comment").split(","))
+@bot.on("comment")
 def saw(op, ctx):  # noqa: ARG001
     """Count it."""
     window.saw(op.block_num)
