@@ -28,7 +28,7 @@ class Effort:
 
     rounds: int = 3
     window_s: float = 2.5
-    head_blocks: int = 40
+    head_blocks: int = 36
     node_down_s: float = 60.0
     soak_operations: int = 10_000_000
 

@@ -345,6 +345,7 @@ def plots(found: Section) -> list[Bars]:
                 [found.spread(name, case, "missed") for case in found.cases]
                 for name in found.contestants
             ],
-            highlight="",
+            highlight=OURS,
+            one_scale=True,
         )
     ]

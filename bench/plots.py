@@ -27,7 +27,8 @@ class Bars:
     """Panels side by side, each with a bar for each row.
 
     ``values`` has a list for each panel, with a spread for each row or ``None``. ``highlight`` is
-    the beginning of the names that are ours.
+    the beginning of the names that are ours, among the rows or the panels. ``one_scale`` makes
+    panels comparable with each other.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Bars:
     values: Sequence[Sequence[Spread | None]]
     highlight: str
     log: bool = False
+    one_scale: bool = False
 
 
 def files(name: str) -> dict[str, str]:
@@ -101,7 +103,8 @@ def _panel(
     places = range(len(bars.rows))
     known = [each.median if each else 0.0 for each in spreads]
     fill = [
-        colours["ours"] if row.startswith(bars.highlight) else colours["bar"] for row in bars.rows
+        colours["ours" if any(name.startswith(bars.highlight) for name in (row, title)) else "bar"]
+        for row in bars.rows
     ]
     errors = [
         [each.median - each.low if each else 0 for each in spreads],
@@ -115,7 +118,8 @@ def _panel(
     axis.set_axisbelow(True)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    highest = max((each.high for each in spreads if each), default=1.0)
+    compared = [each for panel in bars.values for each in panel] if bars.one_scale else spreads
+    highest = max((each.high for each in compared if each), default=1.0)
     lowest = min((each.low for each in spreads if each and each.low > 0), default=1.0)
     if bars.log:
         axis.set_xscale("log")

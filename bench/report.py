@@ -23,9 +23,9 @@ class Budget:
 
 
 def number(value: float) -> str:
-    """Write a figure with three digits that count, thousands apart."""
-    if value == 0:
-        return "0"
+    """Write a figure with three digits that count, thousands apart; a small count as it is."""
+    if value == int(value) and abs(value) < 1000:
+        return str(int(value))
     places = 2 - math.floor(math.log10(abs(value)))
     return f"{round(value, places):,.{max(0, places)}f}"
 

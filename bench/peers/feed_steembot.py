@@ -16,7 +16,7 @@ import payload
 from steembot.feed import wire
 from steembot.feed.client import Connected, FeedClient
 from steembot.feed.server import FeedServer
-from steembot.operation import Block, BlockRef, RawOperation, unpack
+from steembot.operation import Block, BlockRef, RawOperation, pack, unpack
 
 ENDLESS = 2**31
 
@@ -30,10 +30,12 @@ class Chain:
     """A chain without end, of the same blocks again and again: a ``BlockSource``."""
 
     def __init__(self, path: str) -> None:
-        self._operations = [
-            tuple(
-                RawOperation(kind, place, 0, 0, f"{place:040x}", body)
-                for place, (kind, body) in enumerate(block)
+        self._packed = [
+            pack(
+                [
+                    RawOperation(kind, place, 0, 0, f"{place:040x}", body)
+                    for place, (kind, body) in enumerate(block)
+                ]
             )
             for block in payload.blocks(path)
         ]
@@ -49,8 +51,8 @@ class Chain:
 
     def block(self, num: int) -> Block:
         """The block of that number."""
-        operations = self._operations[num % len(self._operations)]
-        return Block(num, block_id(num), block_id(num - 1), 1_600_000_002 + 3 * num, operations)
+        packed = self._packed[num % len(self._packed)]
+        return Block(num, block_id(num), block_id(num - 1), 1_600_000_002 + 3 * num, packed)
 
     def older(self, num: int) -> Block | None:
         """Nothing is older than the first block."""

@@ -19,6 +19,7 @@ def section(*samples: Sample) -> Section:
     ("value", "text"),
     [
         (0, "0"),
+        (19.0, "19"),
         (0.012345, "0.0123"),
         (1.005, "1.00"),
         (9.999, "10.00"),
@@ -35,8 +36,8 @@ def test_three_digits_count(value, text):
 
 def test_a_median_shows_its_spread():
     """One figure alone has none."""
-    assert shown(Spread(2, 1, 3, 3)) == "2.00 (1.00 to 3.00)"
-    assert shown(Spread(2, 2, 2, 1), " MiB") == "2.00 MiB"
+    assert shown(Spread(2, 1, 3, 3)) == "2 (1 to 3)"
+    assert shown(Spread(2, 2, 2, 1), " MiB") == "2 MiB"
     assert shown(None) == "-"
 
 
@@ -54,8 +55,8 @@ def test_a_failure_stands_where_the_figure_would():
         Sample("them", "far", 0, {"x/s": 2}),
         Sample("them", "far", 1, failed="it ended"),
     )
-    assert "| them | failed: it ended | 2.00, not always |" in spreads(found, "x/s")
-    assert "| us / them | - | 2.00 |" in ratios(found, "us", "x/s")
+    assert "| them | failed: it ended | 2, not always |" in spreads(found, "x/s")
+    assert "| us / them | - | 2 |" in ratios(found, "us", "x/s")
 
 
 def test_a_budget_is_held_by_the_median():

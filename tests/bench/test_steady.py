@@ -1,8 +1,8 @@
 """The benchmark's steady part: ratios within one run, so that a regression is noticed.
 
 No time is asked for, since machines differ and are shared. Each ratio is that of two figures taken
-one after the other, its bound lies far below what is measured, and one of three pairs has to hold:
-what fails all three is not the machine. ``make bench`` has the real figures.
+one after the other, its bound lies far below what is measured, and one of five pairs has to hold:
+what fails all five is not the machine. ``make bench`` has the real figures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from bench import catchup, feed
 from bench.processes import PEERS, python
 
-PAIRS = 3
+PAIRS = 5
 
 
 def best(ours: Callable[[], float], theirs: Callable[[], float], wanted: float) -> list[float]:
