@@ -189,7 +189,7 @@ def report(found: Section) -> str:
     return page(
         "Operations a second that each client gets, as parsed bodies, from a publisher in another "
         "process that has them in memory; averaged over the clients, each a process, during "
-        f"{found.settings['window_s']:g} s. Operations are generated as on Steem, 275 bytes each "
+        f"{found.settings['window_s']:g} s. Operations are generated as on Steem, 240 bytes each "
         "on average.",
         spreads(found, RATE),
         "steembot is so many times as fast, pair by pair:",

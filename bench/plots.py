@@ -123,6 +123,7 @@ def _panel(
     lowest = min((each.low for each in spreads if each and each.low > 0), default=1.0)
     if bars.log:
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter("")  # over less than a decade they lie on each other
         axis.set_xlim(lowest / 2, highest * 6)
     else:
         axis.set_xlim(0, highest * 1.35 or 1)
