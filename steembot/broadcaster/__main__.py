@@ -41,14 +41,21 @@ EXIT STATUS
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import sys
 
 from steembot import service
 from steembot.broadcaster.broadcaster import Broadcaster
 
+_M_ARENA_MAX = -8  # malloc.h of glibc, mallopt(3)
+
 
 def main() -> int:
     """Run the broadcaster and return its exit status."""
+    # glibc keeps freed memory apart for each thread; these threads take turns anyway.
+    with contextlib.suppress(AttributeError):  # another C library has no such thing
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     service.check_version_flag("broadcaster", sys.argv[1:], __doc__ or "")
     return service.run("broadcaster", lambda: Broadcaster().run())
 

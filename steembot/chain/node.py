@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -39,12 +39,6 @@ from steembot.errors import (
 )
 from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
 
-READ_AT_ONCE = 2
-"""Answers with many blocks that are read and decoded at the same time, the bound on their memory.
-
-More may be on their way, in the system's buffers.
-"""
-
 T = TypeVar("T")
 
 MAX_BATCH = 50
@@ -59,7 +53,6 @@ TIMEOUT_S = 10.0
 REQUESTS_PER_S = 30.0
 """Well below the 50 that the public nodes' nginx allows an address."""
 
-_FEW_CALLS = 3  # what is asked at the head; such an answer is small
 _BATCH_TOO_LARGE = 1600  # jussi's JsonRpcBatchSizeError
 _REFUSALS = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 
@@ -131,6 +124,10 @@ class _BlockReply(msgspec.Struct):
     result: _Block | None = None
     error: _RpcError | None = None
 
+
+# Decoded one after the other: the threads take turns at it anyway, and half-decoded answers weigh
+# the most.
+_decoding = threading.Lock()
 
 _decode_replies = msgspec.json.Decoder(list[_Reply]).decode
 _decode_block_replies = msgspec.json.Decoder(list[_BlockReply]).decode
@@ -218,7 +215,6 @@ class Node:
         self._idle: deque[_Rpc] = deque()
         self._identified = False
         self._identifying = threading.Lock()
-        self._reading = threading.BoundedSemaphore(READ_AT_ONCE)
 
     def __str__(self) -> str:
         return self.url
@@ -365,13 +361,12 @@ class Node:
         rpc = self._idle.pop() if self._idle else _Rpc(self.url, self.timeout_s)
         with self._troubles():
             response = rpc.request_send(f"[{payload}]".encode())
-        with self._reading if len(calls) > _FEW_CALLS else nullcontext():
-            with self._troubles():
-                body = rpc.read(response)
-            seconds = time.monotonic() - begun
-            self._idle.append(rpc)
-            if response.status_code != requests.codes.ok:
-                raise self._refusal(response)
+            body = rpc.read(response)
+        seconds = time.monotonic() - begun
+        self._idle.append(rpc)
+        if response.status_code != requests.codes.ok:
+            raise self._refusal(response)
+        with _decoding:
             return Fetched(build(self._results(calls, decode, body)), len(body), seconds)
 
     def _results(self, calls: Sequence[tuple[str, str]], decode: Any, body: bytes) -> list[Any]:

@@ -46,7 +46,7 @@ from steembot.repeats import REPEAT_S, Repeats
 
 log = logging.getLogger(__name__)
 
-AHEAD_BYTES = 16 * 1024 * 1024
+AHEAD_BYTES = 10 * 1024 * 1024
 """What is fetched ahead of the tip, as the nodes write it; packed, it is half of that.
 
 The bound on memory while behind.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from tests.conftest import GENESIS
 from tests.support.processes import Process, environment
 from tests.support.template_blocks import TemplateBlocks
 
-UNIT = Path(__file__).parents[2] / "deploy/systemd/steembot-broadcaster.service"
 WARM_UP_BLOCKS = 4_000
 LAST = WARM_UP_BLOCKS + 20_000
 INTERVAL_S = 0.001
@@ -62,12 +60,7 @@ class Feed:
     def __init__(self, tmp_path: Path, node_url: str) -> None:
         self._tmp_path = tmp_path
         (tmp_path / "client.py").write_text(CLIENT)
-        # As the unit has it: how malloc is set decides how much of what was freed stays.
-        unit_variables = dict(
-            re.findall(r"^Environment=((?!STEEMBOT_)\w+)=(\S+)$", UNIT.read_text(), re.MULTILINE)
-        )
-        assert unit_variables
-        self._env = unit_variables | environment(
+        self._env = environment(
             STEEMBOT_NODES=node_url,
             STEEMBOT_NODE_RATE=10_000,
             STEEMBOT_START=1,
