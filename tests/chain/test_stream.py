@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import pairwise
 
 import pytest
 
+from steembot import repeats
+from steembot.chain import stream
 from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
 from tests.support.following import Recorder, streaming
@@ -68,6 +71,27 @@ def test_a_failing_node_is_said_once_and_so_is_its_return(moving_node, caplog):
         recorder.wait(lambda: len(recorder.blocks) >= 60)
     lines = [r.getMessage() for r in caplog.records if ill in r.getMessage()]
     assert lines == [f"node {ill}: HTTP 502 Bad Gateway; asking it again later"]
+
+
+def test_that_no_node_answers_is_said_again_and_again_but_not_more(monkeypatch, caplog):
+    """With all nodes down each is told once; then the whole, once in each interval."""
+    for module in (repeats, stream):
+        monkeypatch.setattr(module, "REPEAT_S", 1.5)
+
+    def said() -> list[logging.LogRecord]:
+        return [r for r in caplog.records if r.getMessage().startswith("no node answers")]
+
+    with (
+        serving(http(b"<html>502</html>", "502 Bad Gateway", "text/html")) as one,
+        serving(http(b"<html>503</html>", "503 Service Unavailable", "text/html")) as other,
+        streaming(Recorder(), [one, other]) as following,
+    ):
+        wait_until(lambda: len(said()) >= 3, "the third time")
+        trouble = following.situation.trouble
+    times = [record.created for record in said()]
+    assert all(later - before > 1.4 for before, later in pairwise(times)), times
+    assert said()[0].getMessage().removeprefix("no node answers; last was ") in caplog.text
+    assert "HTTP 50" in trouble
 
 
 def test_a_node_that_was_away_is_followed_again(caplog):
