@@ -42,7 +42,7 @@ after that; the benchmark uses neither.
 - **One machine for all.** Node, contestant and measuring share its cores. A contestant that needs
   two processes, as steembot does, has to share them with itself.
 - **What a figure leaves out** stands beside it. One that fails has its reason in the table.
-- Where a budget is missed, the table of budgets says so.
+- Where a budget is missed, the table of budgets says so, and its section why.
 """
 
 
