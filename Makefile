@@ -9,8 +9,8 @@ OUTPUT ?= build
 PYTHON ?= /usr/bin/python3
 ARGS ?=
 SEEDS ?= 1000
-# Processes that share the tests.
-JOBS ?= 2
+# Processes that share the tests; most of what they do is wait.
+JOBS ?= 3
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -86,7 +86,7 @@ run: $(READY) ## The same from a real chain, with the settings of .env
 	@deploy/foreground $(VENV)/bin run
 
 .PHONY: test
-test: $(READY) ## Run all tests; as root also those that boot a systemd (ARGS="-k journal" JOBS=2)
+test: $(READY) ## Run all tests; as root also those that boot a systemd (ARGS="-k journal" JOBS=3)
 	@deploy/system-packages $(PYTHON) test
 	@$(VENV)/bin/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

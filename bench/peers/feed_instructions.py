@@ -2,8 +2,8 @@
 
     feed_instructions.py PATH PAYLOAD BLOCKS
 
-Server and client take turns, so that nothing depends on who is quicker. Prints how many operations
-that were.
+Server and client take turns, and wait instead of looking again and again, so that nothing depends on
+who is quicker. Prints how many operations that were.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from steembot.feed.client import FeedClient
 from steembot.feed.server import FeedServer
 from steembot.operation import BlockRef, unpack
 
+WAIT_S = 0.2
+"""Long enough for libzmq's thread, however slowly it runs."""
+
 path, payload, blocks = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 chain = feed_steembot.Chain(payload)
 chain.head = BlockRef(1 + blocks, feed_steembot.block_id(1 + blocks))
@@ -27,7 +30,7 @@ with FeedServer(chain, chain="steem", path=path, listener=None) as server:
     client = FeedClient(path, name="bench", types=["*"], mode="head", after=lambda: "1")
     while taken < blocks:
         server.turn(0.0)  # a clock that stands still: no heartbeats in between
-        while (event := client.receive(0.0)) is not None:
+        while (event := client.receive(WAIT_S)) is not None:
             if not isinstance(event, wire.BlockMessage):
                 continue
             block = BlockRef(event.num, event.id)
