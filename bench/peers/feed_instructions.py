@@ -2,8 +2,8 @@
 
     feed_instructions.py PATH PAYLOAD BLOCKS
 
-Server and client take turns, and wait instead of looking again and again, so that nothing depends on
-who is quicker. Prints how many operations that were.
+Server and client take turns, and wait instead of looking again and again, so that nothing depends
+on who is quicker. Prints how many operations that were.
 """
 
 from __future__ import annotations
