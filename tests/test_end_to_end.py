@@ -195,9 +195,10 @@ def test_forks_reach_the_bot_as_undos(tmp_path, moving_node):
     swarm = Swarm(tmp_path, moving_node.url, 1)
     with swarm.broadcaster(), swarm.bot(STEEMBOT_HANDLERS="tally") as bot:
         for depth in (1, 3, 8):
+            before = len(bot.lines)
             passed = chain.head.num
             bot.wait_for(
-                lambda lines, n=passed: any(f"do {n + 2}-" in line for line in lines[-400:]),
+                lambda lines, b=before, n=passed: any(f"do {n + 2}-" in line for line in lines[b:]),
                 f"block {passed + 2}",
             )
             moving_node.call(lambda d=depth: chain.fork(d))

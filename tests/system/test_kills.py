@@ -28,7 +28,7 @@ pytestmark = pytest.mark.system
 SEED = 1
 KILLS = 50
 ROUNDS = 10
-INTERVAL_S = 0.15
+INTERVAL_S = 0.2
 CHAIN = "/srv/chain.jsonl"
 
 
@@ -83,17 +83,20 @@ def test_fifty_kills_lose_nothing(steembot: Steembot, chaindata: Path) -> None:
     steembot.start()
     random_ = random.Random(SEED)
     kills = {BROADCASTER: 0, BOT: 0}
+    killed = {BROADCASTER: 0, BOT: 0}
     with contextlib.closing(machine.follow(BOT, timeout_s=300)) as entries:
         links = Links(steembot, entries)
         while sum(kills.values()) < KILLS:
             victims = random_.choice([[BOT], [BROADCASTER], *3 * [[BOT, BROADCASTER]]])
             random_.shuffle(victims)
-            _wait_for_processes(machine, victims)
+            _wait_for_processes(machine, victims, killed)
             if random_.random() < 0.85:  # else: while they are still starting
                 links.wait_for(random_.randrange(1, 25))
             for unit in victims:
+                killed[unit] = machine.pid_of(unit)
                 machine.kill(unit)
                 kills[unit] += 1
+    _wait_for_processes(machine, [BROADCASTER, BOT], killed)
     steembot.wait_for_distinct_links(len(expected))
     entries = [e for e in machine.journal(BOT) if steembot.new(is_link)(e)]
     got = [entry["MESSAGE"] for entry in entries]
@@ -112,6 +115,9 @@ def test_fifty_kills_lose_nothing(steembot: Steembot, chaindata: Path) -> None:
     assert restarts == kills[BOT], "it died of something else too"
 
 
-def _wait_for_processes(machine: Machine, units: list[str]) -> None:
+def _wait_for_processes(machine: Machine, units: list[str], killed: dict[str, int]) -> None:
+    """Wait until each has a process that was not killed yet."""
     for unit in units:
-        machine.wait_until(lambda unit=unit: machine.pid_of(unit), timeout_s=15)
+        machine.wait_until(
+            lambda unit=unit: machine.pid_of(unit) not in (0, killed[unit]), timeout_s=15
+        )
