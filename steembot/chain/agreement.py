@@ -49,12 +49,10 @@ def same(one: Block, other: Block) -> bool:
     """Tell whether two nodes' blocks are the same, however each of them writes JSON."""
     if one == other:
         return True
-    return (
-        one.ref == other.ref
-        and (one.previous, one.timestamp) == (other.previous, other.timestamp)
-        and len(one.operations) == len(other.operations)
-        and all(map(_same_operation, one.operations, other.operations))
-    )
+    if one.ref != other.ref or (one.previous, one.timestamp) != (other.previous, other.timestamp):
+        return False
+    ours, theirs = one.operations, other.operations  # unpacked once
+    return len(ours) == len(theirs) and all(map(_same_operation, ours, theirs))
 
 
 def _same_operation(one: RawOperation, other: RawOperation) -> bool:
