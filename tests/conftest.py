@@ -32,6 +32,7 @@ class ByFile(LoadScopeScheduling):
         return SYSTEM if file.startswith(SYSTEM) else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
     """Share the tests between processes."""
     return ByFile(config, log)
