@@ -33,9 +33,15 @@ from __future__ import annotations
 import re
 
 _SECRET = re.compile(r"KEY|WIF|SECRET|TOKEN|PASS", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)([^/:\s,]*):[^/\s,]*@")
 
 EXIT_CONFIG = 78
 """Exit status of a process that cannot start as it is set up (``EX_CONFIG``, sysexits.h)."""
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with ``***`` in the place of the passwords that URLs in it hold."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 class SteembotError(Exception):
@@ -60,7 +66,7 @@ class SettingsError(StartError):
 
     def __str__(self) -> str:
         # A key that somebody put into the wrong variable must not end up in a journal.
-        value = "(not shown)" if _SECRET.search(self.name) else repr(self.value)
+        value = "(not shown)" if _SECRET.search(self.name) else without_passwords(repr(self.value))
         return f"{self.name}={value}: {self.allowed}"
 
 
@@ -75,8 +81,8 @@ class SocketError(StartError):
 class NodeError(SteembotError):
     """A node did not give a usable answer.
 
-    ``node`` is its URL, ``detail`` what was wrong, ``kind`` the sort of failure in one word, as
-    metrics count it.
+    ``node`` is its URL without a password, ``detail`` what was wrong, ``kind`` the sort of failure
+    in one word, as metrics count it.
     """
 
     kind = "other"

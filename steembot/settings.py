@@ -21,7 +21,7 @@ import msgspec
 from dotenv.parser import parse_stream
 
 from steembot.chain.profiles import PROFILES
-from steembot.errors import SettingsError
+from steembot.errors import SettingsError, without_passwords
 
 PREFIX = "STEEMBOT_"
 
@@ -199,7 +199,7 @@ def _nodes(name: str, text: str) -> tuple[str, ...]:
         except ValueError as error:
             raise SettingsError(name, url, "the port must be a number up to 65535") from error
     nodes = tuple(url.rstrip("/") for url in urls)
-    if len(set(nodes)) != len(nodes):
+    if len(set(map(without_passwords, nodes))) != len(nodes):
         raise SettingsError(name, text, "the same URL stands there twice; name each node once")
     return nodes
 

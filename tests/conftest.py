@@ -25,11 +25,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ByFile(LoadScopeScheduling):
-    """A file is tested by one process, and so is all that boots a systemd."""
+    """A file is tested by one process, and so is a folder of tests that boot a systemd."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return SYSTEM if file.startswith(SYSTEM) else file
+        return file.rsplit("/", 1)[0] if file.startswith(SYSTEM) else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -184,7 +184,9 @@ def reach(bot: Process, num: int) -> None:
     seen = len(bot.lines)
     bot.wait_for(
         lambda lines: any(
-            int(line.split(" do ")[1].split("-")[0]) >= num for line in lines[seen:] if " do " in line
+            int(line.split(" do ")[1].split("-")[0]) >= num
+            for line in lines[seen:]
+            if " do " in line
         ),
         f"block {num}",
     )

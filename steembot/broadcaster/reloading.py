@@ -40,7 +40,7 @@ class Reloading:
         block_log: BlockLog,
     ) -> None:
         self._given = given
-        self._nodes = {node.url: node for node in nodes}
+        self._nodes = dict(zip(given.nodes, nodes, strict=True))
         self._following = following
         self._history = history
         self._log = block_log
@@ -83,7 +83,7 @@ class Reloading:
         nodes = list(self._nodes.values())
         self._history.change_over(nodes)
         self._following.change_over(nodes, given.quorum)
-        yield f"nodes {', '.join(given.nodes)}"
+        yield f"nodes {', '.join(map(str, nodes))}"
         if given.quorum != old.quorum:
             yield f"{given.quorum} of them must agree"
 

@@ -36,6 +36,7 @@ from steembot.errors import (
     NodeTimeoutError,
     NodeUnreachableError,
     WrongChainError,
+    without_passwords,
 )
 from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
 
@@ -195,7 +196,8 @@ class Node:
     """One node of the ``profile``'s chain. May be used by several threads at once.
 
     With ``virtual_ops`` each block also holds its virtual operations, which costs a call more.
-    ``requests_per_s`` bounds what the node is sent; who comes too early waits here.
+    ``requests_per_s`` bounds what the node is sent; who comes too early waits here. Attribute
+    ``url`` is what people and other programs may see: a password is left out of it.
     """
 
     def __init__(
@@ -207,7 +209,8 @@ class Node:
         profile: ChainProfile = PROFILES["steem"],
         requests_per_s: float = REQUESTS_PER_S,
     ) -> None:
-        self.url = url
+        self._address = url
+        self.url = without_passwords(url)
         self.timeout_s = timeout_s
         self._virtual_ops = virtual_ops
         self._profile = profile
@@ -358,7 +361,7 @@ class Node:
         self._wait_for_turn()
         begun = time.monotonic()
         # The one used last is the least likely to have been closed by the node meanwhile.
-        rpc = self._idle.pop() if self._idle else _Rpc(self.url, self.timeout_s)
+        rpc = self._idle.pop() if self._idle else _Rpc(self._address, self.timeout_s)
         with self._troubles():
             response = rpc.request_send(f"[{payload}]".encode())
             body = rpc.read(response)

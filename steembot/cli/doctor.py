@@ -101,13 +101,13 @@ def _nodes(place: Installation) -> Iterator[Finding]:
             yield Finding(
                 "node",
                 False,
-                f"{url} serves {title_of(chain_id or '')}, not {profile.title}",
+                f"{node} serves {title_of(chain_id or '')}, not {profile.title}",
                 "take it out of STEEMBOT_NODES, or set STEEMBOT_CHAIN",
             )
             continue
         good += 1
         ages.append(time.time() - head.timestamp)
-        yield _age(url, head, ages[-1])
+        yield _age(node.url, head, ages[-1])
     if not good:
         yield Finding(
             "nodes", False, "none of the nodes can be used", "name others in STEEMBOT_NODES"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -174,6 +175,25 @@ def test_an_id_that_does_not_fit_the_number_is_refused(still_node, name):
     answer = json.dumps([{"jsonrpc": "2.0", "id": 0, "result": block}]).encode()
     with serving(http(answer)) as url, pytest.raises(NodeAnswerError, match=f"50 with {name}"):
         asked(url).blocks([50], 0)
+
+
+def test_a_password_goes_to_the_node_and_nowhere_else():
+    """It is sent as HTTP wants it; what people see, errors too, has stars in its place."""
+    sent: list[bytes] = []
+
+    def refuse(connection, request):
+        sent.append(request)
+        http(b"no", "500 Internal Server Error")(connection, request)
+
+    with serving(refuse) as url:
+        node = asked(url.replace("//", "//ann:s3cret@"))
+        with pytest.raises(NodeStatusError) as caught:
+            node.head()
+    (request,) = sent
+    assert b"Authorization: Basic " + base64.b64encode(b"ann:s3cret") in request
+    assert node.url == str(node) == url.replace("//", "//ann:***@")
+    assert node.url in str(caught.value)
+    assert "s3cret" not in repr(caught.value)
 
 
 def test_connection_refused_is_unreachable():

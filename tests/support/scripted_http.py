@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Script = Callable[[socket.socket, bytes], None]
+"""Answers on the connection; it is given the whole request, head and body."""
 
 
 def http(body: bytes, status: str = "200 OK", content_type: str = "application/json") -> Script:
@@ -61,12 +62,13 @@ def serving(script: Script) -> Iterator[str]:
             try:
                 while b"\r\n\r\n" not in request:
                     request += connection.recv(65536) or b"\r\n\r\n"
-                head, _, body = request.partition(b"\r\n\r\n")
+                head = request.partition(b"\r\n\r\n")[0]
                 for line in head.lower().splitlines():
                     if line.startswith(b"content-length:"):
-                        while len(body) < int(line.split(b":")[1]):
-                            body += connection.recv(65536)
-                script(connection, body)
+                        whole = len(head) + 4 + int(line.split(b":")[1])
+                        while len(request) < whole:
+                            request += connection.recv(65536)
+                script(connection, request)
             except OSError:
                 pass  # the client hung up first, which some tests want
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import os
@@ -47,17 +49,26 @@ def make(machine: Machine, *argv: str, source: str = SOURCE) -> str:
     return machine.run(*command, timeout_s=300).stdout
 
 
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a lock that no other process holds; it ends with the process at the latest."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @functools.cache
 def wheels() -> str:
     """Build what an installation needs, once for all tests; return where a machine sees it.
 
-    It is kept in the repository's build folder until a requirement changes.
+    They are kept in the repository's build folder until a requirement changes. Of several processes
+    that test at once the first builds them, and the others wait.
     """
     locks = b"".join(path.read_bytes() for path in sorted(REPOSITORY.glob("requirements*.lock")))
     kept = REPOSITORY / "build" / f"wheels-{hashlib.sha256(locks).hexdigest()[:16]}"
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as work:
+    kept.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as work, _lock(kept.parent / "wheels.lock"):
+        if not kept.exists():
             subprocess.run(
                 ["make", "wheels", f"WHEELS={work}/wheels"],
                 cwd=REPOSITORY,
@@ -66,13 +77,6 @@ def wheels() -> str:
             )
             Path(f"{work}/wheels").rename(kept)
     return f"WHEELS={SOURCE}/build/{kept.name}"
-
-
-@pytest.fixture(scope="module")
-def bare() -> Iterator[Machine]:
-    """Lend a machine on which steembot was never installed."""
-    with boot() as machine:
-        yield machine
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tests.system.machine import Machine
 pytestmark = pytest.mark.system
 
 NODE = "test-new-devnode.service"
-PAGE = (Path(__file__).parents[2] / "docs/writing-a-bot.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/writing-a-bot.md").read_text()
 STEEMBOT = "/usr/local/bin/steembot"
 CLONE = "/srv/clone"
 
