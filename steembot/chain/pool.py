@@ -269,6 +269,16 @@ class Pool:
     # ---- words
 
     @property
+    def urls(self) -> list[str]:
+        """All nodes, in order of preference."""
+        return list(self._nodes)
+
+    @property
+    def size(self) -> int:
+        """How many nodes there are."""
+        return len(self._nodes)
+
+    @property
     def all_failing(self) -> bool:
         """Whether no node gave a good answer to what it was asked last."""
         return all(health.ill for health in self._nodes.values())

@@ -3,25 +3,20 @@
 Decisions are the follower's (what to fetch), the pool's (whom to ask), the pace's (how much at
 once), the agreement's (what to believe) and the slot clock's (when). One thread runs
 :meth:`ChainStream.run`; workers hold one HTTP request each and answer through a queue.
-
-A request that does not end by its deadline is abandoned: its node has failed, and what it may
-still answer is not looked at.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from steembot import events
 from steembot.chain.agreement import differ
+from steembot.chain.asking import Answer, Asking
 from steembot.chain.follower import Change, Follower, Span
 from steembot.chain.jobs import Job
 from steembot.chain.node import Fetched, Head, Node
@@ -29,20 +24,16 @@ from steembot.chain.pace import Pace
 from steembot.chain.pool import NodeHealth, Pool
 from steembot.chain.progress import Progress
 from steembot.chain.slots import SlotClock
-from steembot.chain.workers import Workers
+from steembot.chain.troubles import Troubles
 from steembot.errors import (
     ForkTooDeepError,
     NodeAnswerError,
-    NodeBusyError,
     NodeDisagreesError,
     NodeError,
     NodeLimitError,
-    NodeStatusError,
     NodeTimeoutError,
-    WrongChainError,
 )
 from steembot.operation import Block, BlockRef
-from steembot.repeats import REPEAT_S, Repeats
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +49,8 @@ PATIENCE_S = 3.0
 MISSING_REST_S = 3.0
 """The longest rest of a node for a missing block: it has been seen to take up to 48 s."""
 
-WRONG_CHAIN_REST_S = 600.0
-"""A node of another chain will hardly become one of ours."""
-
 GRACE_S = 1.0
 """How long a first start waits for the other nodes' heads, so as not to begin at a stale one."""
-
-GIVEN_UP_AFTER_S = 1.0
-"""Beyond a node's own deadline, which a hanging name server for example can exceed."""
 
 LATE = 3
 """Questions without a new block after which other nodes are asked in turn."""
@@ -101,19 +86,6 @@ class NodeState(msgspec.Struct, frozen=True):
     trouble: str
 
 
-class _Request(msgspec.Struct, eq=False):
-    url: str
-    job: Job | None  # None: just the head is asked for
-    deadline: float
-
-
-class _Done(msgspec.Struct, frozen=True):
-    request: _Request
-    seconds: float
-    result: Any
-    error: NodeError | None
-
-
 class ChainStream:
     """Follows the chain and hands every change to ``apply``, in order, from one thread.
 
@@ -145,9 +117,7 @@ class ChainStream:
         if not self._begins_at_head:
             self._follower = Follower(tip, start or 0, id_at, irreversible=irreversible)
         self._stopping = threading.Event()
-        self._done: queue.SimpleQueue[_Done | None] = queue.SimpleQueue()
-        self._workers = Workers()
-        self._requests: set[_Request] = set()
+        self._asking = Asking()
         self._spans: list[Job] = []
         self._poll: Job | None = None
         self._missing_since: dict[str, float] = {}
@@ -155,13 +125,8 @@ class ChainStream:
         self._short = False
         self._at_head = 0  # the next block when we were there last
         self._hold_until = float("-inf")
-        self._split_words = ""
-        self._split_since: float | None = None  # no block came since
+        self._troubles = Troubles(self._pool, quorum)
         self._progress = Progress(time.monotonic())
-        self._repeats = Repeats()
-        self._errors: Counter[tuple[str, str]] = Counter()
-        self._last_errors: dict[str, str] = {}
-        self._trouble = ""
         self._node = ""
         self._attempted = time.monotonic()
 
@@ -178,20 +143,19 @@ class ChainStream:
             head=follower.head if follower else 0,
             behind=follower.behind if follower else 0,
             speed=self._progress.speed,
-            trouble=self._split_words or self._trouble,
+            trouble=self._troubles.words,
             attempted=self._attempted,
         )
 
     def nodes(self) -> list[NodeState]:
         """How each node is now, in order of preference. May be asked from any thread."""
         now = time.monotonic()
-        errors = self._errors.copy()
         return [
             NodeState(
                 url=url,
                 health=self._pool.health(url, now),
-                errors={kind: count for (of, kind), count in errors.items() if of == url},
-                trouble=self._last_errors.get(url, ""),
+                errors=self._troubles.errors(url),
+                trouble=self._troubles.last(url),
             )
             for url in self._nodes
         ]
@@ -199,41 +163,39 @@ class ChainStream:
     def stop(self) -> None:
         """Make :meth:`run` return soon. May be called from any thread."""
         self._stopping.set()
-        self._done.put(None)
+        self._asking.wake()
 
     def run(self) -> None:
         """Follow until :meth:`stop`. Raises what ``apply`` raises."""
         try:
             while not self._stopping.is_set():
                 wait_s = self._turn(time.monotonic())
-                try:
-                    done = self._done.get(timeout=max(0.0, wait_s))
-                    # All that came is looked at before anything is called late: applying a block
-                    # can take long, on a full disk for example.
-                    while done is not None:
-                        self._finish(done, time.monotonic())
-                        done = self._done.get_nowait()
-                except queue.Empty:
-                    continue
+                # All that came is looked at before anything is called late: applying a block can
+                # take long, on a full disk for example.
+                for answer in self._asking.answers(wait_s):
+                    self._finish(answer, time.monotonic())
         finally:
-            self._workers.stop()
+            self._asking.stop()
 
     # ---- asking
 
     def _turn(self, now: float) -> float:
         """Start what should be under way now; return for how long nothing else will be due."""
-        self._abandon_late(now)
+        for late in self._asking.late(now):
+            self._finish(late, now)
         ranked = self._pool.ranked(now)
         self._check_heads(now, ranked[: self._quorum])
         if len(ranked) < self._quorum:
-            self._wait_for_nodes(now, len(ranked))
+            self._attempted = now  # to know that nobody can be asked is as good as having asked
+            self._troubles.too_few(len(ranked), now)
         follower = self._follower or self._begin(now)
-        due = [now + 1.0, *(request.deadline for request in self._requests)]
+        due = [now + 1.0, *self._asking.deadlines]
         if len(ranked) < len(self._nodes):
             due.append(max(now + 0.01, self._pool.rests_until(now)))
         if follower is not None:
             self._aim(follower, now)
-            self._say_waiting(follower, now)
+            if 0 < follower.head < follower.next_num - 1:
+                self._troubles.below(follower.next_num, follower.head, now)
             self._progress.say(follower, now)
             if follower.behind > 1 or follower.walking_back:
                 if self._poll is not None:
@@ -245,10 +207,11 @@ class ChainStream:
         return min(due) - now
 
     def _check_heads(self, now: float, used: Sequence[str]) -> None:
-        under_way = {request.url for request in self._requests if request.job is None}
+        under_way = self._asking.for_heads
         for url in self._pool.to_check(now, used, short=self._short):
             if url not in under_way:
-                self._submit(url, None, self._nodes[url].head, now)
+                node = self._nodes[url]
+                self._asking.ask(node, None, node.head, now)
         self._short = False
 
     def _begin(self, now: float) -> Follower | None:
@@ -371,51 +334,18 @@ class ChainStream:
         job.asked[url] = now
         job.found.pop(url, None)
         if job.poll:
-            self._submit(url, job, lambda: node.poll(span.first), now)
+            self._asking.ask(node, job, lambda: node.poll(span.first), now)
         else:
-            self._submit(url, job, lambda: node.fetch(span.nums, span.irreversible), now)
-
-    def _submit(self, url: str, job: Job | None, call: Callable[[], Any], now: float) -> None:
-        deadline = now + self._nodes[url].timeout_s + GIVEN_UP_AFTER_S
-        request = _Request(url, job, deadline)
-        self._requests.add(request)
-
-        def work() -> None:
-            begun = time.monotonic()
-            result, failure = None, None
-            try:
-                result = call()
-            except NodeError as error:
-                failure = error
-            except BaseException as error:
-                log.exception(
-                    "asking %s failed in a way nobody expected",
-                    url,
-                    extra=events.NODE_BUG(STEEM_NODE=url),
-                )
-                failure = NodeAnswerError(url, repr(error))
-            self._done.put(_Done(request, time.monotonic() - begun, result, failure))
-
-        self._workers.start(work)
-
-    def _abandon_late(self, now: float) -> None:
-        for request in [each for each in self._requests if each.deadline <= now]:
-            url = request.url
-            late = NodeTimeoutError(url, f"no answer within {self._nodes[url].timeout_s:g} s")
-            self._finish(_Done(request, 0.0, None, late), now)
+            self._asking.ask(node, job, lambda: node.fetch(span.nums, span.irreversible), now)
 
     def _rests(self, url: str, now: float) -> bool:
         return url not in self._pool.ranked(now)
 
     # ---- what came back
 
-    def _finish(self, done: _Done, now: float) -> None:
-        request, url = done.request, done.request.url
-        if request not in self._requests:
-            return  # abandoned before
-        self._requests.discard(request)
+    def _finish(self, done: Answer, now: float) -> None:
+        url, job = done.url, done.job
         self._attempted = now
-        job = request.job
         if job is not None:
             job.asked.pop(url, None)
         if done.error is not None:
@@ -441,12 +371,12 @@ class ChainStream:
                 self._close(job, now)  # its blocks are wanted again, and cut anew
             return
         self._paces[url].failed()
-        self._failed(url, error, now)
+        self._troubles.failed(url, error, now)
 
     def _take_head(self, url: str, head: Head, now: float) -> None:
         self._announce(url, head, now)
         if not self._behind_others(url, head, now):
-            self._succeeded(url, now)
+            self._troubles.succeeded(url, now)
 
     def _take_blocks(self, url: str, job: Job, fetched: Fetched[Block | None], now: float) -> None:
         blocks = fetched.results
@@ -461,7 +391,7 @@ class ChainStream:
                 self._missing(url, num, now, patience_s=0.0)
         else:
             self._missing_since.pop(url, None)
-            self._succeeded(url, now)
+            self._troubles.succeeded(url, now)
         self._settle(job, now)
 
     def _take_poll(self, url: str, job: Job, answer: tuple[Head, Block | None], now: float) -> None:
@@ -475,14 +405,14 @@ class ChainStream:
         job.found[url] = [block]
         if block is not None:
             self._missing_since.pop(url, None)
-            self._succeeded(url, now)
+            self._troubles.succeeded(url, now)
             self._settle(job, now)
         elif head.num >= num:
             self._missing(url, num, now, patience_s=PATIENCE_S)
         else:
             self._missing_since.pop(url, None)
             if not self._behind_others(url, head, now):
-                self._succeeded(url, now)
+                self._troubles.succeeded(url, now)
         if self._poll is job and not job.asked:
             self._slots.missed(now)
 
@@ -503,7 +433,7 @@ class ChainStream:
         behind = self._pool.behind(head.num, now)
         if behind and len(self._nodes) > 1:
             text = f"its head is block {head.num}, {behind} behind what others have"
-            self._failed(url, NodeDisagreesError(url, text), now)
+            self._troubles.failed(url, NodeDisagreesError(url, text), now)
             return True
         return False
 
@@ -540,7 +470,7 @@ class ChainStream:
         for url in against:
             theirs = job.found[url][index]
             if theirs is not None:
-                self._failed(url, NodeDisagreesError(url, differ(theirs, block)), now)
+                self._troubles.failed(url, NodeDisagreesError(url, differ(theirs, block)), now)
 
     def _split(self, job: Job, index: int, now: float) -> None:
         """Nodes have different blocks, and not enough of them the same."""
@@ -552,21 +482,13 @@ class ChainStream:
             for url, block in theirs.items():
                 if block.id != ours:
                     text = f"block {num} is {block.id} there, and {ours} elsewhere"
-                    self._failed(url, NodeDisagreesError(url, text), now)
+                    self._troubles.failed(url, NodeDisagreesError(url, text), now)
             if self._follower is not None:
                 self._follower.leave_branch()
             return
         if self._quorum == 1:
             return
-        if self._split_since is None:
-            self._split_since = now
-        if now - self._split_since >= PATIENCE_S:
-            # Before that it is what forks of one block look like.
-            words = ", ".join(f"{block.id} at {url}" for url, block in theirs.items())
-            self._split_words = (
-                f"no {self._quorum} nodes agree on block {num}: {words}; waiting until they do"
-            )
-            self._say("split", self._split_words, now, events.NODES_DISAGREE(STEEM_BLOCK=num))
+        self._troubles.split(num, theirs, now)
 
     def _fastest(self, job: Job, block: Block | None) -> str | None:
         for url, blocks in job.found.items():
@@ -587,7 +509,7 @@ class ChainStream:
             change = follower.receive(span, blocks)
         except ForkTooDeepError as error:
             for url in job.found:
-                self._failed(url, NodeDisagreesError(url, str(error)), now)
+                self._troubles.failed(url, NodeDisagreesError(url, str(error)), now)
             return None
         if follower.behind <= 1:
             since = max(1, follower.next_num - self._at_head)
@@ -618,7 +540,7 @@ class ChainStream:
         """Note that another node was faster, though it was asked later."""
         if self._pool.was_outrun(url, now):
             text = f"still no answer after {now - asked:.1f} s, when others have answered"
-            self._failed(url, NodeTimeoutError(url, text), now)
+            self._troubles.failed(url, NodeTimeoutError(url, text), now)
 
     def _missing(self, url: str, num: int, now: float, patience_s: float) -> None:
         """Treat a block that the node announced and does not have: a hole is never skipped."""
@@ -627,7 +549,7 @@ class ChainStream:
             return
         self._pool.disbelieve(url)
         error = NodeAnswerError(url, f"announced block {num} but does not have it")
-        self._failed(url, error, now, most_s=MISSING_REST_S)
+        self._troubles.failed(url, error, now, most_s=MISSING_REST_S)
         if self._begins_at_head and self._follower is not None and self._follower.tip is None:
             self._restart()
 
@@ -654,72 +576,11 @@ class ChainStream:
                     extra=events.FORK(STEEM_BLOCK=change.removed[-1].num),
                 )
             self._apply(change, follower.irreversible)
-            self._split_words, self._split_since = "", None
+            self._troubles.agreed()
             if follower.tip is not None:
                 self._pool.had(follower.tip.num, now)
                 self._progress.had(follower.tip.num, now)
             change = follower.pending()
-
-    # ---- words
-
-    def _failed(
-        self, url: str, error: NodeError, now: float, *, most_s: float = float("inf")
-    ) -> None:
-        least_s = 0.0
-        if isinstance(error, NodeStatusError | NodeBusyError):
-            least_s = error.retry_after_s
-        elif isinstance(error, WrongChainError):
-            least_s = WRONG_CHAIN_REST_S
-        self._errors[url, error.kind] += 1
-        self._last_errors[url] = error.detail
-        fell_ill = self._pool.failed(url, now, least_s=least_s, most_s=most_s)
-        if self._pool.all_failing:
-            self._trouble = str(error)
-        if fell_ill and not isinstance(error, NodeBusyError):
-            ill = events.NODE_ILL(STEEM_NODE=url)
-            self._say(url, f"{error}; asking it again later", now, ill)
-
-    def _succeeded(self, url: str, now: float) -> None:
-        well_again = self._pool.succeeded(url, now)
-        if not self._pool.all_failing and self._pool.ill <= len(self._nodes) - self._quorum:
-            self._trouble = ""
-        said_s = self._repeats.said_s(url, now)
-        if well_again and said_s != float("inf"):
-            # Its next failure is news, but one that comes and goes is not told each time.
-            if said_s < REPEAT_S:
-                self._repeats.said(url, now)
-            else:
-                self._repeats.forget(url)
-            log.info("node %s is back", url, extra=events.NODE_BACK(STEEM_NODE=url))
-
-    def _wait_for_nodes(self, now: float, awake: int) -> None:
-        """Say that nobody can be asked; to know that is as good as having asked."""
-        self._attempted = now
-        if self._quorum > 1 and awake:
-            self._trouble = (
-                f"{self._quorum} nodes must agree, and {awake} of {len(self._nodes)} answer"
-            )
-            self._say("quorum", self._trouble, now, events.QUORUM_MISSING())
-        elif self._trouble and self._all_said(now):
-            words = f"no node answers; last was {self._trouble}"
-            self._say("all", words, now, events.NODES_GONE())
-
-    def _all_said(self, now: float) -> bool:
-        """Whether it is a while since each node's failure was told."""
-        return all(REPEAT_S <= self._repeats.said_s(url, now) < float("inf") for url in self._nodes)
-
-    def _say(self, what: str, words: str, now: float, event: events.Fields) -> None:
-        """Log a trouble that may last: at once, then once a minute."""
-        if self._repeats.is_due(what, now):
-            log.warning("%s", words, extra=event)
-
-    def _say_waiting(self, follower: Follower, now: float) -> None:
-        """Say that the chain has not reached the first wanted block, once a minute."""
-        if 0 < follower.head < follower.next_num - 1:
-            words = (
-                f"waiting for block {follower.next_num}: the node's head is block {follower.head}"
-            )
-            self._say("waiting", words, now, events.CHAIN_BELOW(STEEM_BLOCK=follower.next_num))
 
 
 def _complete(job: Job, url: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from steembot import repeats
-from steembot.chain import stream
+from steembot.chain import troubles
 from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
 from tests.support.following import Recorder, streaming
@@ -75,7 +75,7 @@ def test_a_failing_node_is_said_once_and_so_is_its_return(moving_node, caplog):
 
 def test_that_no_node_answers_is_said_again_and_again_but_not_more(monkeypatch, caplog):
     """With all nodes down each is told once; then the whole, once in each interval."""
-    for module in (repeats, stream):
+    for module in (repeats, troubles):
         monkeypatch.setattr(module, "REPEAT_S", 1.5)
 
     def said() -> list[logging.LogRecord]:
