@@ -183,8 +183,7 @@ class BotState:
     def commit(self) -> None:
         """Write what was finished into the file, where other processes see it."""
         if not self._is_committed:
-            with self._transaction():
-                pass  # it writes that by itself
+            self._write()
 
     def abandon(self) -> None:
         """Take the attempt back: the process ends on purpose, not because of the operation."""
@@ -234,8 +233,7 @@ class BotState:
     def commit_values(self) -> None:
         """Commit the state alone, for work that belongs to no operation."""
         self._settle(None)
-        with self._transaction():
-            pass  # it writes that by itself
+        self._write()
 
     def drop_changes(self) -> None:
         """Forget what a handler changed."""
@@ -356,8 +354,7 @@ class BotState:
             self.posts.restore(record.posts)
             if record.handled is not None:
                 self._handled.append(record.handled)
-        with self._transaction():
-            pass  # it writes that by itself, and begins a generation of our own
+        self._write()  # and begin a generation of our own
 
     def _note(self, record: _Record) -> None:
         """Make a record durable; whatever it changed is settled."""
@@ -395,6 +392,11 @@ class BotState:
             "WHERE num = ? AND trx_in_block = ? AND virtual_op = ? AND op_in_trx = ?",
             (cursor.block_num, *cursor.within_block),
         )
+
+    def _write(self) -> None:
+        """Put into the file what was finished."""
+        with self._transaction():
+            pass  # nothing belongs to it
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

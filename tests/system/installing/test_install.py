@@ -91,6 +91,7 @@ def package(bare: Machine) -> Iterator[str]:
     assert units(bare) == ""
 
 
+@pytest.mark.usefixtures("recorded")
 def test_a_package_installs_runs_upgrades_and_is_purged(bare: Machine, package: str) -> None:
     """The package knows only its final place, starts nothing, and an upgrade starts what runs."""
     bare.run("dpkg-deb", "--extract", package, "/tmp/extracted")
