@@ -18,12 +18,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from steembot.bot import handled, schema
+from steembot.bot.handled import Place, Record
 from steembot.errors import StateError
 from steembot.feed import wire
 from steembot.operation import Block, Cursor, RawOperation
-
-Place = tuple[int, int, int]
-"""Where in its block an operation stands: transaction, virtual operation, operation."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -36,13 +35,6 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
     block_num: int
     words: str
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What a bot handled in one block: the block's id, and how often each place in it."""
-
-    block_id: str
-    times: dict[Place, int]
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -86,6 +78,7 @@ class Books:
         try:
             # One snapshot: a running bot goes on, and forgets its oldest blocks as it does.
             self._connection.execute("BEGIN")
+            schema.check(self._connection, path)
             (position,) = self._connection.execute("SELECT position FROM progress").fetchone()
             rows = self._connection.execute(
                 "SELECT after_block, types FROM subscription ORDER BY after_block"
@@ -96,6 +89,9 @@ class Books:
         except (sqlite3.DatabaseError, TypeError) as error:
             self._connection.close()
             raise StateError(f"{path} is no bot's state that can be read: {error}") from error
+        except StateError:
+            self._connection.close()
+            raise
         self.after: str | None = position
 
     def __enter__(self) -> Self:
@@ -142,14 +138,7 @@ class Books:
 
     def handled(self, block_num: int) -> Record:
         """What the bot handled in that block."""
-        query = "SELECT id FROM handled_block WHERE num = ?"
-        row = self._connection.execute(query, (block_num,)).fetchone()
-        places = self._connection.execute(
-            "SELECT trx_in_block, virtual_op, op_in_trx, times FROM handled WHERE num = ?",
-            (block_num,),
-        )
-        times = {(trx, virtual, op): count for trx, virtual, op, count in places}
-        return Record("" if row is None else row[0], times)
+        return handled.read(self._connection, block_num)
 
 
 def compare(books: Books, chain: Iterable[Block]) -> Iterator[Finding | int]:

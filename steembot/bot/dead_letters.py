@@ -19,36 +19,14 @@ from pathlib import Path
 
 import msgspec
 
+from steembot.bot import schema
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
-
-APPLICATION_ID = 0x53424254  # "SBBT": marks a bot's file (sqlite.org, PRAGMA application_id)
-SCHEMA_VERSION = 1
 
 MAX_DEAD_LETTERS = 10_000
 
 MAX_ERROR_CHARS = 16_384
 """Of a traceback; of a longer one the beginning and the end are kept."""
-
-SCHEMA = """
-CREATE TABLE dead_letter (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    cursor TEXT NOT NULL,
-    block_num INTEGER NOT NULL,
-    undo INTEGER NOT NULL,
-    type TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    error TEXT NOT NULL,
-    parked_at INTEGER NOT NULL,
-    redriven INTEGER NOT NULL DEFAULT 0,
-    wanted INTEGER NOT NULL DEFAULT 0,
-    deaths INTEGER NOT NULL DEFAULT 0,
-    dropped INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX dead_letter_place ON dead_letter (cursor, undo);
-CREATE INDEX dead_letter_held ON dead_letter (id) WHERE NOT dropped;
-CREATE INDEX dead_letter_wanted ON dead_letter (id) WHERE wanted;
-"""
 
 _COLUMNS = "id, cursor, undo, type, operation, error, parked_at, redriven, wanted"
 _encode = msgspec.json.Encoder().encode
@@ -219,13 +197,7 @@ def opened(path: Path) -> Iterator[DeadLetters]:
         raise StateError(f"there is no bot's state at {path}")
     connection = sqlite3.connect(path, timeout=10, isolation_level=None)
     try:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
-            raise StateError(
-                f"{path} is no bot's state of schema version {SCHEMA_VERSION}; "
-                "use the steembot that wrote it"
-            )
+        schema.check(connection, path)
         yield DeadLetters(connection)
     except sqlite3.DatabaseError as error:
         raise StateError(f"{path} cannot be used: {error}") from error

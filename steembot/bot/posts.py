@@ -37,15 +37,6 @@ MAX_POSTS = 500_000
 EVICT_POSTS = 1_000
 """How many are forgotten at a time."""
 
-SCHEMA = """
-CREATE TABLE post (
-    key INTEGER PRIMARY KEY,
-    first INTEGER NOT NULL,
-    last_block INTEGER NOT NULL
-) STRICT;
-CREATE INDEX post_age ON post (last_block);
-"""
-
 _HEADER = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 

@@ -19,38 +19,14 @@ from typing import Self
 
 import msgspec
 
-from steembot.bot import dead_letters, posts
-from steembot.bot.dead_letters import APPLICATION_ID, SCHEMA_VERSION, DeadLetter, DeadLetters
+from steembot.bot import schema
+from steembot.bot.dead_letters import DeadLetter, DeadLetters
+from steembot.bot.handled import Handled
 from steembot.bot.posts import Posts
 from steembot.bot.redo import Redo, open_beside
 from steembot.bot.values import KeyValue
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
-CREATE TABLE progress (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    position TEXT,
-    attempt TEXT,
-    deaths INTEGER NOT NULL DEFAULT 0
-) STRICT;
-INSERT INTO progress (only_row) VALUES (1);
-CREATE TABLE subscription (after_block INTEGER PRIMARY KEY, types TEXT NOT NULL) STRICT;
-CREATE TABLE handled_block (num INTEGER PRIMARY KEY, id TEXT NOT NULL) STRICT;
-CREATE TABLE handled (
-    num INTEGER NOT NULL,
-    trx_in_block INTEGER NOT NULL,
-    virtual_op INTEGER NOT NULL,
-    op_in_trx INTEGER NOT NULL,
-    times INTEGER NOT NULL,
-    PRIMARY KEY (num, trx_in_block, virtual_op, op_in_trx)
-) WITHOUT ROWID, STRICT;
-"""
-
-AUDIT_BLOCKS = 28_800
-"""For how many blocks back the operations that were handled are on record: one day of Steem."""
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -85,12 +61,12 @@ class BotState:
         self._deaths = 0
         self._begun_here: str | None = None
         self._born = 0
-        self._handled: list[Cursor] = []  # not committed yet
         self._is_committed = True
         self._redo: Redo | None = None
         self.values = KeyValue(self._connection)
         self.posts = Posts(self._connection)
         self.letters = DeadLetters(self._connection)
+        self._handled = Handled(self._connection)
         try:
             self._open(chain)
             self._redo = Redo(path.with_suffix(".redo"))
@@ -170,14 +146,14 @@ class BotState:
         self._attempt, self._deaths = then, 1 if then else 0
         values, posts = self._settle(forgotten)
         if handled is not None:
-            self._handled.append(handled)
+            self._handled.add(handled)
         if undone is None:
             self._note(_Record(self._position, then, self._deaths, handled, values, posts))
             return
         with self._transaction():
             if forgotten is not None:
                 self.posts.forget(forgotten)
-            self._strike(undone)
+            self._handled.strike(undone)
             self.letters.take_back(undone)
 
     def commit(self) -> None:
@@ -214,13 +190,13 @@ class BotState:
         self._attempt, self._deaths, self._begun_here = None, 0, None
         self._settle(forgotten)
         if not undo:
-            self._handled.append(cursor)
+            self._handled.add(cursor)
         with self._transaction():
             self.letters.park(operation, error, undo=undo)
             if forgotten is not None:
                 self.posts.forget(forgotten)
             if undo:
-                self._strike(cursor)
+                self._handled.strike(cursor)
 
     def finish_redrive(self, letter: DeadLetter, *, forgotten: Operation | None = None) -> None:
         """Commit what came of a redriven dead letter, and remove it, in one transaction."""
@@ -299,23 +275,7 @@ class BotState:
     def _open(self, chain: str) -> None:
         connection = self._connection
         try:
-            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if tables == 0:
-                connection.executescript(
-                    f"PRAGMA application_id = {APPLICATION_ID}; BEGIN; "
-                    f"{_SCHEMA}{posts.SCHEMA}{dead_letters.SCHEMA}"
-                    f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                )
-                connection.execute("INSERT INTO meta VALUES ('chain', ?)", (chain,))
-            elif application_id != APPLICATION_ID:
-                raise StateError(f"{self._path} is a database of another program; move it away")
-            elif version != SCHEMA_VERSION:
-                raise StateError(
-                    f"{self._path} has schema version {version}, and this program knows "
-                    f"{SCHEMA_VERSION}; install the steembot that wrote it, or a newer one"
-                )
+            schema.prepare(connection, self._path, chain)
             connection.execute("PRAGMA journal_mode = WAL")
             # Survives every crash of the process. A power cut may take the last commits, state
             # and position alike, and their operations come again.
@@ -353,7 +313,7 @@ class BotState:
             self.values.restore(record.values)
             self.posts.restore(record.posts)
             if record.handled is not None:
-                self._handled.append(record.handled)
+                self._handled.add(record.handled)
         self._write()  # and begin a generation of our own
 
     def _note(self, record: _Record) -> None:
@@ -370,29 +330,6 @@ class BotState:
             self.posts.drop()
         return self.values.settle(), self.posts.settle()
 
-    def _write_handled(self) -> None:
-        """Put on record which operations were handled, all of them of blocks on the chain."""
-        connection = self._connection
-        connection.executemany(
-            "INSERT OR REPLACE INTO handled_block VALUES (?, ?)",
-            {cursor.block_num: cursor.block_id for cursor in self._handled}.items(),
-        )
-        connection.executemany(
-            "INSERT INTO handled VALUES (?, ?, ?, ?, 1) "
-            "ON CONFLICT DO UPDATE SET times = times + 1",
-            [(cursor.block_num, *cursor.within_block) for cursor in self._handled],
-        )
-        oldest = self._handled[-1].block_num - AUDIT_BLOCKS
-        connection.execute("DELETE FROM handled_block WHERE num < ?", (oldest,))
-        connection.execute("DELETE FROM handled WHERE num < ?", (oldest,))
-
-    def _strike(self, cursor: Cursor) -> None:
-        self._connection.execute(
-            "DELETE FROM handled "
-            "WHERE num = ? AND trx_in_block = ? AND virtual_op = ? AND op_in_trx = ?",
-            (cursor.block_num, *cursor.within_block),
-        )
-
     def _write(self) -> None:
         """Put into the file what was finished."""
         with self._transaction():
@@ -408,8 +345,7 @@ class BotState:
         try:
             self.values.write()
             self.posts.write()
-            if self._handled:
-                self._write_handled()
+            self._handled.write()
             execute(
                 "UPDATE progress SET position = ?, attempt = ?, deaths = ?",
                 (self._position, self._attempt, self._deaths),
@@ -423,7 +359,7 @@ class BotState:
             raise
         self.values.written()
         self.posts.written()
-        self._handled.clear()
+        self._handled.written()
         self._is_committed = True
         self._redo.restart(generation)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from steembot.bot.audit import Books, Finding, compare
-from steembot.bot.state import AUDIT_BLOCKS
+from steembot.bot.handled import AUDIT_BLOCKS
 from steembot.cli import installation, past_blocks
 from steembot.errors import StateError
 

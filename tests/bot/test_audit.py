@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 import pytest
 
 from steembot.bot.audit import Books, Finding, compare
 from steembot.bot.bot import Bot
+from steembot.bot.handled import AUDIT_BLOCKS
 from steembot.bot.runner import Runner
-from steembot.bot.state import AUDIT_BLOCKS, BotState
+from steembot.bot.state import BotState
 from steembot.errors import StateError
 from steembot.feed import wire
 from steembot.operation import Cursor
 from tests.bot.conftest import message, undo
 from tests.support.blocks import fork, make_chain, with_operations
+from tests.support.records import change_record, remove_records, without
 
 
 class Handled:
@@ -43,12 +43,6 @@ class Handled:
             if whole and blocks:
                 end = Cursor.end_of(blocks[-1].num, blocks[-1].id)
                 runner.on_progress(wire.Progress(cursor=end, irreversible=0, timestamp=0))
-
-    def change(self, statement):
-        """Change the file behind the bot's back."""
-        with sqlite3.connect(self.path) as connection:
-            connection.execute(statement)
-        connection.close()
 
     def audit(self, chain):
         """Return what is wrong, as (what, block), and how many operations there were."""
@@ -82,9 +76,8 @@ def test_all_that_was_wanted_was_handled(handled):
 def test_what_was_not_handled_is_missing(handled):
     """An operation without a record is named, whether its block has others or not."""
     handled.run("*", blocks=CHAIN)
-    handled.change("DELETE FROM handled WHERE num = 3 AND trx_in_block = 0 AND op_in_trx = 1")
-    handled.change("DELETE FROM handled WHERE num = 5")
-    handled.change("DELETE FROM handled_block WHERE num = 5")
+    change_record(handled.path, 3, without((0, 0, 1)))
+    remove_records(handled.path, 5, 5)
     assert handled.audit(CHAIN) == ([("missing", 3), *3 * [("missing", 5)]], 18)
 
 
@@ -105,8 +98,8 @@ def test_another_block_of_that_number_is_foreign(handled):
 def test_a_record_without_an_operation_is_foreign(handled):
     """A place that the block does not have, and a type that nobody wanted."""
     handled.run("comment", blocks=CHAIN)
-    handled.change("INSERT INTO handled VALUES (2, 7, 0, 0, 1)")
-    handled.change("INSERT INTO handled VALUES (4, 0, 0, 1, 1)")  # a vote
+    change_record(handled.path, 2, lambda places: [*places, (7, 0, 0)])
+    change_record(handled.path, 4, lambda places: [*places, (0, 0, 1)])  # a vote
     assert handled.audit(CHAIN) == ([("foreign", 2), ("foreign", 4)], 12)
 
 
@@ -148,7 +141,8 @@ def test_each_block_is_measured_by_the_types_wanted_then(handled):
     handled.run("comment", blocks=CHAIN[:3])
     handled.run("comment", "vote", after=3, blocks=CHAIN[3:])
     assert handled.audit(CHAIN) == ([], 3 * 2 + 2 + 2 * 3)
-    handled.change("DELETE FROM handled WHERE num IN (4, 5) AND trx_in_block = 0 AND op_in_trx = 1")
+    for num in (4, 5):
+        change_record(handled.path, num, without((0, 0, 1)))
     assert handled.audit(CHAIN) == ([("missing", 5)], 14)
 
 
@@ -164,7 +158,7 @@ def test_types_that_change_within_a_block_accuse_nobody(handled):
     )
     rest = with_operations(CHAIN[2], CHAIN[2].operations[1:])
     handled.run("vote", "comment", after=2, blocks=[rest, *CHAIN[3:]])
-    handled.change("DELETE FROM handled WHERE num = 3 AND trx_in_block = 0 AND op_in_trx = 1")
+    change_record(handled.path, 3, without((0, 0, 1)))
     assert handled.audit(CHAIN) == ([], 3 * 2 + 3 * 3)
 
 

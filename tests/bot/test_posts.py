@@ -146,10 +146,10 @@ def test_a_parked_new_post_is_still_new_when_it_is_redriven(run):
 def test_memory_is_bounded_and_forgets_the_oldest(tmp_path):
     """Beyond the bound those go whose last version is the oldest."""
     connection = sqlite3.connect(tmp_path / "s", isolation_level=None)
-    from steembot.bot import posts as module  # noqa: PLC0415
+    from steembot.bot import schema  # noqa: PLC0415
     from steembot.operation import unpack  # noqa: PLC0415
 
-    connection.executescript(module.SCHEMA)
+    schema.prepare(connection, tmp_path / "s", "steem")
     posts = Posts(connection, max_posts=100)
     for num in range(1, 400):
         # "kept" is edited again and again.

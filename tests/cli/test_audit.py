@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 
 import pytest
 
 from steembot.bot.audit import Books
 from tests.support.processes import Process, environment
+from tests.support.records import change_record, remove_records, without
 from tests.support.waiting import wait_until
 
 LAST = 118
@@ -60,18 +60,6 @@ def audit(handled, tmp_path, steembot):
     )
 
 
-@pytest.fixture
-def change(tmp_path, audit):
-    """Change the bot's record behind its back."""
-
-    def change(statement):
-        with sqlite3.connect(tmp_path / "bot-bot.sqlite3") as connection:
-            assert connection.execute(statement).rowcount == 1
-        connection.close()
-
-    return change
-
-
 def operations_of(chain, first, last):
     """Count the operations of blocks."""
     return sum(
@@ -96,29 +84,29 @@ def test_a_clean_range_is_said_to_be_clean(audit, still_node):
 
 
 @pytest.mark.parametrize(
-    ("statement", "finding"),
+    ("changed", "finding"),
     [
         (
-            "DELETE FROM handled WHERE num = 20 AND trx_in_block = 0 AND op_in_trx = 0",
+            {"edit": without((0, 0, 0))},
             ["missing: ", " 0 of transaction 0 ", "block 20 was never handled"],
         ),
         (
-            "UPDATE handled SET times = 2 WHERE num = 20 AND trx_in_block = 1 AND op_in_trx = 0",
+            {"edit": lambda places: [*places, (1, 0, 0)]},
             ["double: ", "of transaction 1 ", "block 20 was handled 2 times"],
         ),
         (
-            f"UPDATE handled_block SET id = '{20:08x}{0:032x}' WHERE num = 20",
+            {"block_id": f"{20:08x}{0:032x}"},
             ["foreign: ", f"block 20 was handled as {20:08x}{0:032x}, and the chain has 00000014"],
         ),
         (
-            "INSERT INTO handled VALUES (20, 9999, 0, 0, 1)",
+            {"edit": lambda places: [*places, (9999, 0, 0)]},
             ["foreign: ", "operation 0 of transaction 9999", "the chain has none there"],
         ),
     ],
 )
-def test_what_is_wrong_is_named(audit, change, statement, finding):
+def test_what_is_wrong_is_named(audit, tmp_path, changed, finding):
     """Status 1; a line that tells what and where, and one that sums up."""
-    change(statement)
+    change_record(tmp_path / "bot-bot.sqlite3", 20, **changed)
     status, lines = audit("1", "40")
     assert status == 1
     assert len(lines) == 2
@@ -131,9 +119,7 @@ def test_what_is_wrong_is_named(audit, change, statement, finding):
 
 def test_many_findings_are_cut_short(audit, tmp_path):
     """A hundred are told, all are counted."""
-    with sqlite3.connect(tmp_path / "bot-bot.sqlite3") as connection:
-        removed = connection.execute("DELETE FROM handled WHERE num <= 40").rowcount
-    connection.close()
+    removed = remove_records(tmp_path / "bot-bot.sqlite3", 1, 40)
     status, lines = audit("1", "40")
     assert status == 1
     assert len(lines) == 102
