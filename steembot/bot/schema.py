@@ -134,6 +134,8 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
-        raise StateError(f"{path} is no bot's state, but a database of another program; move it away")
+        raise StateError(
+            f"{path} is no bot's state, but a database of another program; move it away"
+        )
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
