@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from systemd import daemon
@@ -68,12 +68,7 @@ class Service:
         self._let_log_wait(self._wait_for_journal if self._log_interrupt else None)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._let_log_wait(None)
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._handlers_before.items():
