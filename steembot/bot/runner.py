@@ -92,12 +92,11 @@ class Runner:
         if message.num <= self._state.born:
             self._state.finish(Cursor.end_of(block.num, block.id))
             return
-        operations = message.operations
-        for index, raw in enumerate(operations):
-            position = _cursor(block, raw)
-            following = operations[index + 1] if index + 1 < len(operations) else None
-            then = None if following is None else str(_cursor(block, following))
-            self._deliver(raw, block, message.timestamp, position, then, undo=False)
+        cursors = [_cursor(block, raw) for raw in message.operations]
+        attempts = [str(cursor) for cursor in cursors]
+        for index, raw in enumerate(message.operations):
+            then = attempts[index + 1] if index + 1 < len(attempts) else None
+            self._deliver(raw, block, message.timestamp, attempts[index], cursors[index], then=then)
             if then is not None:
                 self._check_stop()
 
@@ -118,7 +117,7 @@ class Runner:
                 forgotten = operation if raw.type == COMMENT else None
                 self._state.finish(position, undone=cursor, forgotten=forgotten)
                 continue
-            self._deliver(raw, block, message.timestamp, position, None, undo=True)
+            self._deliver(raw, block, message.timestamp, f"undo {cursor}", position, undone=cursor)
             if older:
                 self._check_stop()
         if not message.operations:
@@ -168,14 +167,18 @@ class Runner:
         raw: RawOperation,
         block: BlockRef,
         timestamp: int,
+        attempt: str,
         position: Cursor,
-        then: str | None,
         *,
-        undo: bool,
+        then: str | None = None,
+        undone: Cursor | None = None,
     ) -> None:
+        """Have an operation handled, or taken back; behind it the bot stands at ``position``.
+
+        ``attempt`` names what is about to run, and ``then`` what follows at once.
+        """
         state = self._state
-        cursor = _cursor(block, raw)
-        attempt = f"undo {cursor}" if undo else str(cursor)
+        undo = undone is not None
         deaths = 0 if state.is_begun(attempt) else state.begin(attempt)
         operation, error = _unpacked(raw, block, timestamp)
         if error is None and deaths >= DEATHS:
@@ -191,9 +194,9 @@ class Runner:
                     raise
             if error is None:
                 if undo:
-                    state.finish(position, then, undone=cursor, forgotten=forgotten)
+                    state.finish(position, then, undone=undone, forgotten=forgotten)
                 else:
-                    state.finish(position, then, handled=cursor)
+                    state.finish(position, then, handled=position)
                 break
             if state.letters.has_room:
                 self._park(operation, error, position, undo=undo, forgotten=forgotten)
