@@ -29,10 +29,10 @@ class Context:
     """A handler's surroundings.
 
     ``state`` is the bot's own persistent mapping (text keys, JSON values), committed together
-    with the position behind the operation. ``log`` writes to the journal with the operation's
-    fields. ``chain`` is the profile of the blockchain that the bot is on, ``irreversible`` the
-    number of its last irreversible block, ``head`` that of the newest known one. ``dry_run`` is
-    true in ``steembot replay``: a handler that sends something somewhere should not do it then.
+    with the position behind the operation. ``chain`` is the profile of the blockchain that the bot
+    is on, ``irreversible`` the number of its last irreversible block, ``head`` that of the newest
+    known one. ``dry_run`` is true in ``steembot replay``: a handler that sends something somewhere
+    should not do it then.
     """
 
     def __init__(
@@ -49,11 +49,19 @@ class Context:
         self.dry_run = dry_run
         self.head = 0
         self.irreversible = 0
-        self.log: logging.LoggerAdapter[logging.Logger] = _Log(log, {})
         self._posts = posts
         self._now = now
         self._operation: Operation | None = None
         self._edit: bool | None = None
+        self._log: _Log | None = None
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Writes to the journal, with the operation's fields."""
+        if self._log is None:  # made when wanted: most operations are not worth a line
+            operation = self._operation
+            self._log = _Log(log, {} if operation is None else fields(operation))
+        return self._log
 
     @property
     def age(self) -> float:
@@ -79,7 +87,7 @@ class Context:
         """Turn to an operation: the runner's part."""
         self._operation = operation
         self._edit = None
-        self.log = _Log(log, {} if operation is None else fields(operation))
+        self._log = None
 
 
 def fields(operation: Operation) -> dict[str, Any]:
