@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from steembot.devnode.chain import Chain
@@ -22,6 +23,11 @@ GENESIS = 1_600_000_002  # 2020-09-13T12:26:42, a multiple of 3
 # Whoever starts the tests in the background has SIGINT ignored, and what the tests start would
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 class ByFile(LoadScopeScheduling):
