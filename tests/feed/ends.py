@@ -26,6 +26,12 @@ from tests.feed.memory_chain import Holder, MemoryChain
 PATIENCE_S = 20.0
 """How long a test waits for what must come; a healthy run needs a fraction of a second."""
 
+BEGINNING_S = 1000.0
+"""What the time is for a driven server when its test begins."""
+
+LOOK_S = 0.005
+"""How long a driven server waits before the test looks again."""
+
 NOBODY = 65534
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,7 +40,8 @@ REPOSITORY = Path(__file__).parents[2]
 class Driven:
     """A server whose turns the test takes, so that all happens in one thread.
 
-    ``clock`` is what the server is told that the time is: real time plus what the test adds.
+    ``clock`` is what the server is told that the time is. It goes on by what the test adds and by
+    each wait for something, so that to the server a machine that is busy is no slower than others.
     """
 
     def __init__(self, chain: MemoryChain, path: Path, listener: int | None = None) -> None:
@@ -60,7 +67,7 @@ class Driven:
     @property
     def clock(self) -> float:
         """What the time is, for the server."""
-        return time.monotonic() + self.added_s
+        return BEGINNING_S + self.added_s
 
     def turn(self) -> float:
         """Let the server do what is to be done."""
@@ -74,7 +81,8 @@ class Driven:
             if condition():
                 return
             assert time.monotonic() < deadline, "it never came to that"
-            self.server.wait((), 0.005)
+            self.server.wait((), LOOK_S)
+            self.added_s += LOOK_S
 
     def event(self, client: FeedClient) -> Event:
         """Return the client's next event but heartbeats, while the server serves."""
@@ -139,20 +147,21 @@ class Dealer:
         """Send one message of these frames."""
         self._socket.send_multipart(frames)
 
-    def heard(self) -> wire.Reply | None:
+    def heard(self, *, heartbeats: bool = False) -> wire.Reply | None:
         """The next message, if one is here."""
-        if not self._socket.poll(0):
-            return None
-        return wire.decode_reply(self._socket.recv())
+        while self._socket.poll(0):
+            message = wire.decode_reply(self._socket.recv())
+            if heartbeats or not isinstance(message, wire.Heartbeat):
+                return message
+        return None
 
     def receive(self, *, heartbeats: bool = False) -> wire.Reply:
         """Return the next message, while the server serves."""
         found: list[wire.Reply] = []
 
         def come() -> bool:
-            while not found and (message := self.heard()) is not None:
-                if heartbeats or not isinstance(message, wire.Heartbeat):
-                    found.append(message)
+            if (message := self.heard(heartbeats=heartbeats)) is not None:
+                found.append(message)
             return bool(found)
 
         self._driven.until(come)
@@ -314,13 +323,28 @@ def forged(**fields) -> bytes:
 
 
 class Clock:
-    """Real monotonic time, and what a test adds to it."""
+    """Real monotonic time, and what a test adds to it.
+
+    It can be stopped, so that it does not matter how long the test takes. No client's wait ends by
+    its timeout then: let it wait for what is sure to come, or not at all.
+    """
 
     def __init__(self):
         self.added_s = 0.0
+        self._stopped_s = None
 
     def __call__(self) -> float:
-        return time.monotonic() + self.added_s
+        now = time.monotonic() if self._stopped_s is None else self._stopped_s
+        return now + self.added_s
+
+    def stop(self) -> None:
+        """Let no time pass but what is added."""
+        self._stopped_s = time.monotonic()
+
+    def go_on(self) -> None:
+        """Let time pass again, from where it stands."""
+        self.added_s -= time.monotonic() - self._stopped_s
+        self._stopped_s = None
 
 
 class Reader:
