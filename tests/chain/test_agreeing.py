@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 
-from tests.support.following import Recorder, streaming
+import pytest
+
+from steembot.chain import pool
+from steembot.chain import stream as stream_module
+from steembot.chain.rate import BURST
+from tests.support.following import PATIENCE_S, Recorder, fork_until, streaming
 from tests.support.nodes import make_chain, serving
+
+
+def says(caplog: pytest.LogCaptureFixture, *words: str) -> bool:
+    """Whether a line was logged that has all these words."""
+    return any(all(word in line for word in words) for line in list(caplog.messages))
 
 
 def test_a_quorum_of_two_needs_two(caplog):
@@ -47,9 +58,10 @@ def test_a_liar_is_named_and_rests(caplog):
         with streaming(recorder, nodes.urls, quorum=2):
             recorder.wait_for(25)
             nodes[1].faults.set("altered-block")
-            recorder.wait_for(50)
-        liar = nodes.urls[1]
-    assert any(liar in line and "has other contents there" in line for line in caplog.messages)
+            recorder.wait(lambda: says(caplog, nodes.urls[1], "has other contents there"))
+            recorder.wait_for(len(recorder.blocks) + 25)
+        truth = [nodes.chain.block(block.num).id for block in recorder.blocks]
+    assert [block.id for block in recorder.blocks] == truth
 
 
 def test_a_late_answer_holds_nothing_up():
@@ -59,8 +71,8 @@ def test_a_late_answer_holds_nothing_up():
     with serving(chain, 2) as nodes, streaming(recorder, nodes.urls) as stream:
         recorder.wait_for(40)
         nodes[0].faults.set("latency:2000")
-        recorder.wait_for(len(recorder.blocks) + 60, timeout_s=10)
-        assert stream.situation.node == nodes.urls[1]
+        recorder.wait_for(len(recorder.blocks) + 60)
+        recorder.wait(lambda: stream.situation.node == nodes.urls[1])
 
 
 def test_a_node_with_a_fork_of_its_own_is_not_followed(caplog):
@@ -71,11 +83,11 @@ def test_a_node_with_a_fork_of_its_own_is_not_followed(caplog):
         with streaming(recorder, nodes.urls):
             recorder.wait_for(45)
             nodes[0].faults.set(f"fork-from:{nodes.chain.head.num - 5}")
-            recorder.wait_for(80)
-        truth = [nodes.chain.block(num).id for num in range(1, 81)]
+            recorder.wait(lambda: says(caplog, nodes.urls[0], "elsewhere"))
+            recorder.wait_for(len(recorder.blocks) + 35)
+        truth = [nodes.chain.block(block.num).id for block in recorder.blocks]
     assert recorder.removed == 0
-    assert [block.id for block in recorder.blocks[:80]] == truth
-    assert any(nodes.urls[0] in line and "elsewhere" in line for line in caplog.messages)
+    assert [block.id for block in recorder.blocks] == truth
 
 
 def test_a_fork_of_all_nodes_is_followed():
@@ -87,6 +99,7 @@ def test_a_fork_of_all_nodes_is_followed():
                 had = nodes.chain.head.num
                 recorder.wait(lambda n=had: recorder.blocks and recorder.blocks[-1].num >= n)
                 nodes.call(lambda d=depth: nodes.chain.fork(d))
+            fork_until(recorder, lambda: recorder.removed, nodes)
             had = nodes.chain.head.num + 3
             recorder.wait(lambda: recorder.blocks[-1].num >= had)
         for block in recorder.blocks[:had]:
@@ -94,11 +107,16 @@ def test_a_fork_of_all_nodes_is_followed():
     assert recorder.removed >= 1
 
 
-def test_a_start_at_the_head_is_not_at_a_stale_one():
+def test_a_start_at_the_head_is_not_at_a_stale_one(monkeypatch):
     """A first node that is far behind does not decide where a first start begins."""
+    # The others tell theirs a little later, on a busy machine much later.
+    monkeypatch.setattr(stream_module, "GRACE_S", PATIENCE_S)
+    monkeypatch.setattr(pool, "SLOW_S", PATIENCE_S)
     recorder = Recorder()
     with serving(make_chain("stale", ready=60, interval_s=0.05)) as nodes:
         nodes[0].faults.set("stale-head:50")
+        for node in nodes.nodes[1:]:
+            node.faults.set("latency:100")
         with streaming(recorder, nodes.urls, start=None):
             recorder.wait_for(10)
     assert recorder.blocks[0].num >= 60
@@ -109,6 +127,7 @@ def test_the_rate_holds_for_each_node():
     recorder = Recorder()
     chain = make_chain("rate", ready=400, interval_s=3600, ops=1)
     with serving(chain, 1) as nodes:
+        begun = time.monotonic()
         with streaming(recorder, nodes.urls, requests_per_s=5):
             recorder.wait_for(400)
-        assert nodes[0].requests <= 10 + 5 * 6
+        assert nodes[0].requests <= BURST + 5 * (time.monotonic() - begun)

@@ -60,6 +60,11 @@ def test_each_fault_of_the_devnode_has_a_case():
     assert {case.split(":")[0] for case in CASES} == {kind.name for kind in KINDS} - {"tls"}
 
 
+def lines_with(caplog: pytest.LogCaptureFixture, urls: list[str]) -> list[str]:
+    """Return the lines that name one of these nodes."""
+    return [line for line in list(caplog.messages) if any(url in line for url in urls)]
+
+
 @pytest.mark.parametrize("fault", CASES)
 def test_the_stream_goes_on(fault, caplog):
     """With the first of three nodes at fault, every block comes, once, in order, and soon."""
@@ -73,18 +78,16 @@ def test_the_stream_goes_on(fault, caplog):
         options = {"virtual_ops": "virtual" in fault, "quorum": 2 if lies else 1}
         with streaming(recorder, nodes.urls, **options):
             recorder.wait_for(50)
+            if said := CASES[fault]:
+                recorder.wait(lambda: said in "\n".join(lines_with(caplog, nodes.urls[:1])))
     truth = [chain.block(num).id for num in range(1, 51)]
     contents = [chain.block(num).condenser_json() for num in range(1, 51)]
     assert [block.id for block in recorder.blocks[:50]] == truth
     for block, content in zip(recorder.blocks, contents, strict=False):
         assert all(op.value in content for op in block.operations if not op.virtual_op)
-    said = CASES[fault]
-    lines = [r.getMessage() for r in caplog.records if nodes.urls[0] in r.getMessage()]
-    if said:
-        assert any(said in line for line in lines), caplog.text
+    lines = lines_with(caplog, nodes.urls[:1])
     assert sum("asking it again later" in line for line in lines) <= 1, "said once a minute"
-    others = [line for line in caplog.messages if any(url in line for url in nodes.urls[1:])]
-    assert not others, "the others did nothing wrong"
+    assert not lines_with(caplog, nodes.urls[1:]), "the others did nothing wrong"
 
 
 @pytest.mark.parametrize("how", ["garbage", "close", "silent"])
@@ -105,11 +108,12 @@ def test_a_fault_in_the_middle(fault):
     """A node that fails while it is being followed is left at once, and taken up again."""
     recorder = Recorder()
     with serving(make_chain("middle", ready=20, interval_s=0.05, ops=4)) as nodes:
-        with streaming(recorder, nodes.urls) as stream:
+        # To wait for the answer of a node that hangs would take longer than is waited here.
+        with streaming(recorder, nodes.urls, timeout_s=20 if fault == "hang" else 5) as stream:
             recorder.wait_for(30)
-            assert stream.situation.node == nodes.urls[0]
+            recorder.wait(lambda: stream.situation.node == nodes.urls[0])
             nodes[0].faults.set(fault)
-            recorder.wait_for(len(recorder.blocks) + 20, timeout_s=8)
+            recorder.wait_for(len(recorder.blocks) + 20, timeout_s=18)
             nodes[0].faults.clear()
             recorder.wait(lambda: stream.situation.node == nodes.urls[0])
         truth = [nodes.chain.block(block.num).id for block in recorder.blocks]
@@ -124,9 +128,9 @@ def test_all_nodes_down_is_said_and_survived(caplog):
         recorder.wait_for(25)
         for node in nodes.nodes:
             node.faults.set("http-502")
-        recorder.wait(lambda: stream.situation.ill == 3)
+        recorder.wait(lambda: "HTTP 502" in stream.situation.trouble)
+        assert stream.situation.ill == 3
         attempted = stream.situation.attempted
-        assert "HTTP 502" in stream.situation.trouble
         recorder.wait(lambda: stream.situation.attempted > attempted)
         for node in nodes.nodes:
             node.faults.clear()
@@ -149,7 +153,8 @@ def test_a_mix_of_faults_over_ten_thousand_blocks(seed):
     rng = random.Random(seed)
     recorder = Recorder()
     total = 10_000
-    with serving(make_chain(f"mix {seed}", ready=20, interval_s=0.002, ops=1)) as nodes:
+    # However long it takes, no block is forgotten.
+    with serving(make_chain(f"mix {seed}", ready=20, interval_s=0.002, ops=1, keep=None)) as nodes:
         with streaming(recorder, nodes.urls, timeout_s=2):
             while (had := len(recorder.blocks)) < total:
                 for node in nodes.nodes:
@@ -158,7 +163,7 @@ def test_a_mix_of_faults_over_ten_thousand_blocks(seed):
                 for node in rng.sample(nodes.nodes, 2):
                     fault = rng.choice(MIXED).format(next=had + rng.randrange(1, 50))
                     node.faults.set(fault)
-                recorder.wait_for(had + rng.randrange(50, 1500), timeout_s=30)
+                recorder.wait_for(had + rng.randrange(50, 1500))
         for block in recorder.blocks[:total]:
             assert block.id == nodes.chain.block(block.num).id
     assert [block.num for block in recorder.blocks[:total]] == list(range(1, total + 1))

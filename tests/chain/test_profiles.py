@@ -48,8 +48,8 @@ def test_all_nodes_of_another_chain(caplog):
         for node in nodes.nodes:
             node.faults.set("wrong-chain")
         with streaming(recorder, nodes.urls) as stream:
-            recorder.wait(lambda: stream.situation.ill == 2)
-            assert "its chain id is beeab0de" in stream.situation.trouble
+            recorder.wait(lambda: "its chain id is beeab0de" in stream.situation.trouble)
+            assert stream.situation.ill == 2
             asked = sum(node.requests for node in nodes.nodes)
             attempted = stream.situation.attempted
             recorder.wait(lambda: stream.situation.attempted > attempted)

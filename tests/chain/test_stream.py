@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from itertools import pairwise
 
 import pytest
 
@@ -12,7 +11,7 @@ from steembot import repeats
 from steembot.chain import troubles
 from steembot.chain.node import Node
 from steembot.chain.stream import ChainStream
-from tests.support.following import Recorder, streaming
+from tests.support.following import Recorder, fork_until, streaming
 from tests.support.scripted_http import http, serving
 from tests.support.waiting import wait_until
 
@@ -53,6 +52,7 @@ def test_follows_forks(moving_node):
             so_far = moving_node.chain.head.num
             recorder.wait(lambda n=so_far: recorder.blocks and recorder.blocks[-1].num >= n)
             moving_node.call(lambda d=depth: moving_node.chain.fork(d))
+        fork_until(recorder, lambda: recorder.removed >= 4, moving_node)
         so_far = moving_node.chain.head.num + 5
         recorder.wait(lambda: recorder.blocks[-1].num >= so_far)
     assert recorder.removed >= 4
@@ -81,6 +81,7 @@ def test_that_no_node_answers_is_said_again_and_again_but_not_more(monkeypatch, 
     def said() -> list[logging.LogRecord]:
         return [r for r in caplog.records if r.getMessage().startswith("no node answers")]
 
+    begun = time.monotonic()
     with (
         serving(http(b"<html>502</html>", "502 Bad Gateway", "text/html")) as one,
         serving(http(b"<html>503</html>", "503 Service Unavailable", "text/html")) as other,
@@ -88,8 +89,8 @@ def test_that_no_node_answers_is_said_again_and_again_but_not_more(monkeypatch, 
     ):
         wait_until(lambda: len(said()) >= 3, "the third time")
         trouble = following.situation.trouble
-    times = [record.created for record in said()]
-    assert all(later - before > 1.4 for before, later in pairwise(times)), times
+    # By the stream's own clock; what it said may have been written down any time later.
+    assert len(said()) * 1.5 <= time.monotonic() - begun
     assert said()[0].getMessage().removeprefix("no node answers; last was ") in caplog.text
     assert "HTTP 50" in trouble
 
@@ -105,12 +106,12 @@ def test_a_node_that_was_away_is_followed_again(caplog):
     recorder = Recorder()
     source = GeneratedBlocks("away", genesis_time=1_600_000_002)
     chain = Chain(source, start=time.monotonic(), ready=30, interval_s=0.05)
-    with in_thread(DevNode(chain)) as node:
-        url, port = node.url, int(node.url.rsplit(":", 1)[1])
-    with streaming(recorder, [url]) as stream:
-        wait_until(lambda: stream.situation.trouble, "the failure")
-        with in_thread(DevNode(chain, port=port)):
-            recorder.wait(lambda: len(recorder.blocks) >= 50)
+    with in_thread(DevNode(chain, faults=["refuse"])) as node:
+        url = node.url
+        with streaming(recorder, [url]) as stream:
+            recorder.wait(lambda: stream.situation.trouble)
+            node.faults.clear()
+            recorder.wait_for(50)
     told = [r.getMessage() for r in caplog.records]
     assert sum("Connection refused" in line for line in told) == 1
     assert told.count(f"node {url} is back") == 1

@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from steembot.chain.node import Node
+from steembot.chain.pool import LONGEST_REST_S
 from steembot.chain.stream import ChainStream
+from steembot.devnode.server import DevNode
 from steembot.operation import Block
+from tests.support.nodes import Nodes
+
+PATIENCE_S = 2 * LONGEST_REST_S
+"""How long a test waits for what must come: a node that failed often may rest in between."""
 
 
 class Recorder:
@@ -40,7 +46,7 @@ class Recorder:
         self.irreversible = irreversible
         self._news.put(None)
 
-    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             left = deadline - time.monotonic()
@@ -50,8 +56,23 @@ class Recorder:
             except queue.Empty:
                 continue
 
-    def wait_for(self, blocks: int, timeout_s: float = 20.0) -> None:
+    def wait_for(self, blocks: int, timeout_s: float = PATIENCE_S) -> None:
         self.wait(lambda: len(self.blocks) >= blocks, timeout_s)
+
+
+def fork_until(recorder: Recorder, holds: Callable[[], object], node: DevNode | Nodes) -> None:
+    """Fork a chain that is followed until it has the effect that the test is about.
+
+    On a busy machine the stream may be behind what a fork removes; then the next one will do.
+    """
+    for _ in range(50):
+        if holds():
+            return
+        newest = node.chain.head.num
+        recorder.wait(lambda n=newest: recorder.blocks and recorder.blocks[-1].num >= n)
+        node.call(lambda: node.chain.fork(12))
+        recorder.wait(lambda n=newest: recorder.blocks[-1].num > n)
+    raise AssertionError("fifty forks, and it was behind all of them")
 
 
 @contextmanager
@@ -82,6 +103,6 @@ def streaming(recorder: Recorder, urls: list[str], **options) -> Iterator[ChainS
         yield stream
     finally:
         stream.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert not failures
     assert not thread.is_alive()
