@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from steembot.devnode.errors import HttpsError
@@ -106,7 +107,7 @@ class Port:
             connection.setblocking(False)
             task = self._loop.create_task(self._begin(connection))
             self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
+            task.add_done_callback(partial(self._begun, connection))
 
     async def _begin(self, connection: socket.socket) -> object:
         factory, context = self._factory, self._context
@@ -115,12 +116,14 @@ class Port:
             factory, context = (lambda: spoilt), None
         try:
             return await self._loop.connect_accepted_socket(factory, connection, ssl=context)
-        except asyncio.CancelledError:
-            connection.close()
-            raise
         except OSError:
             connection.close()  # a handshake that failed is the client's to tell
             return None
+
+    def _begun(self, connection: socket.socket, task: asyncio.Task[object]) -> None:
+        self._accepting.discard(task)
+        if task.cancelled():  # perhaps before it ran at all
+            connection.close()
 
 
 class _NoTls(asyncio.Protocol):

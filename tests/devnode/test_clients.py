@@ -17,7 +17,7 @@ from steembot.devnode.draft import key_of
 
 PACKAGES = ("dsteem@0.11.3", "@hiveio/dhive@1.3.6")
 INSTALL_TIMEOUT_S = 120
-RUN_TIMEOUT_S = 30
+RUN_TIMEOUT_S = 120
 FIRST, LAST = 1, 60
 
 # beem 0.24 and what it needs warn about themselves: invalid escapes, sessions never closed.

@@ -11,6 +11,7 @@ import pytest
 from tests.devnode.client import (
     PROPERTIES,
     READY,
+    TIMEOUT_S,
     Clock,
     answer_to,
     call,
@@ -102,8 +103,9 @@ def test_tls(by_tls, fault, seen):
         kept.request("POST", "/", json.dumps(call(PROPERTIES)))
         assert kept.getresponse().read()
         by_tls.faults.set(fault)
+        timeout = 0.5 if seen is TimeoutError else TIMEOUT_S
         with pytest.raises(seen):
-            exchange(by_tls.https_url, b"{}", context=context, timeout=0.5)
+            exchange(by_tls.https_url, b"{}", context=context, timeout=timeout)
         assert is_cut(kept)
     response, body = exchange(by_tls.url, b"{}")
     assert response.status == 400
