@@ -22,12 +22,14 @@ BUDGET_KIB = 64 * 1024
 GROWTH_KIB = 6 * 1024
 
 CLIENT = """
+import os
+import signal
 import sys
 from pathlib import Path
 from steembot.feed import wire
 from steembot.feed.client import Connected, FeedClient
 
-path, name = sys.argv[1:]
+path, name, sleeps_at = sys.argv[1:]
 here = "0"
 previous = "0" * 40
 with FeedClient(Path(path), name=name, types=["*"], mode="head", after=lambda: here) as feed:
@@ -41,6 +43,8 @@ with FeedClient(Path(path), name=name, types=["*"], mode="head", after=lambda: h
             here = f"{event.num}-{event.id}-4294967295-4294967295-4294967295"
             if event.num % 1000 == 0:
                 print("reached", event.num, flush=True)
+            if event.num == int(sleeps_at):
+                os.kill(os.getpid(), signal.SIGSTOP)
         else:
             assert not isinstance(event, wire.Undo | wire.Progress)
 """
@@ -71,15 +75,16 @@ class Feed:
     def broadcaster(self) -> Process:
         return Process("steembot-broadcaster", env=self._env, cwd=self._tmp_path)
 
-    def client(self, name: str) -> Process:
-        argv = ("client.py", str(self._tmp_path / "b.sock"), name)
+    def client(self, name: str, sleeps_at: int = 0) -> Process:
+        """Run a client, which stops itself at that block until it is told to continue."""
+        argv = ("client.py", str(self._tmp_path / "b.sock"), name, str(sleeps_at))
         return Process("python", *argv, env=self._env, cwd=self._tmp_path)
 
 
 @contextmanager
 def node(operations: int, ready: int, interval_s: float) -> Iterator[str]:
-    """Run a node of cheap blocks; yields its address."""
-    source = TemplateBlocks("memory", genesis_time=GENESIS, operations=operations)
+    """Run a node of cheap blocks, none of which it has to forget; yields its address."""
+    source = TemplateBlocks("memory", genesis_time=GENESIS, operations=operations, last=LAST)
     chain = Chain(source, start=time.monotonic(), ready=ready, interval_s=interval_s)
     with in_thread(DevNode(chain)) as running:
         yield running.url
@@ -93,11 +98,10 @@ def test_memory_is_flat_while_a_client_is_stopped(tmp_path):
             feed.broadcaster() as broadcaster,
             feed.client("one") as one,
             feed.client("two") as two,
-            feed.client("three") as three,
+            feed.client("three", sleeps_at=WARM_UP_BLOCKS) as three,
         ):
             for each in (one, two, three):
                 each.says(f"reached {WARM_UP_BLOCKS}")
-            three.signal(signal.SIGSTOP)
             try:
                 before = most = memory_kib(broadcaster.pid)
                 print("before:", before)  # noqa: T201

@@ -15,9 +15,12 @@ class TemplateBlocks:
 
     A generated block is signed, which takes a millisecond. Here just its number, its ids and its
     time are new, and it is known in the ``condenser_api`` shape alone. None is without operations.
+    The last one has the number ``last``, or there is none.
     """
 
-    def __init__(self, seed: str, *, genesis_time: int, operations: int) -> None:
+    def __init__(
+        self, seed: str, *, genesis_time: int, operations: int, last: int | None = None
+    ) -> None:
         made = GeneratedBlocks(seed, genesis_time=genesis_time, operations=operations)
         self.first_num = 1
         blocks = [made.next(1) for _ in range(KINDS)]
@@ -28,9 +31,10 @@ class TemplateBlocks:
         ]
         self._genesis_time = genesis_time
         self._num = 0
+        self._last = last
 
-    def slots_to_next(self) -> int:
-        return 1
+    def slots_to_next(self) -> int | None:
+        return None if self._num == self._last else 1
 
     def next(self, slots: int) -> Block:
         self._num += 1
