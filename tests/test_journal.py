@@ -185,7 +185,7 @@ def test_a_stalled_journal_delays_nobody(log, journald):
     begun = time.monotonic()
     for number in range(10_000):
         log.info("more %d", number)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 10_000 * journal.TURN_S / 100
     assert len(handler_of(log)._kept) <= journal.KEPT_ENTRIES
 
 
@@ -243,11 +243,12 @@ def test_at_exit_what_is_kept_is_written_for_a_moment(log, journald):
     stall(log)
     begun = time.monotonic()
     handler_of(log).flush()
-    assert journal.FLUSH_S <= time.monotonic() - begun < journal.FLUSH_S + 1
+    assert journal.FLUSH_S <= time.monotonic() - begun < PATIENCE_S
 
 
-def test_at_exit_nothing_is_lost_with_a_journal_that_reads(log, journald):
+def test_at_exit_nothing_is_lost_with_a_journal_that_reads(log, journald, monkeypatch):
     """flush() returns when all is written, and at once if nothing is kept."""
+    monkeypatch.setattr(journal, "FLUSH_S", PATIENCE_S)  # who reads may be slow here
     taken = stall(log)
     log.info("last")
     reader = threading.Thread(target=journald.read_until, args=("last",))

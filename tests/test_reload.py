@@ -14,6 +14,7 @@ from steembot.feed import wire
 from steembot.feed.client import Connected, Event, FeedClient, ask_status
 from tests.support.nodes import Nodes, make_chain, serving
 from tests.support.processes import Process, environment
+from tests.support.waiting import PATIENCE_S
 
 GOING_ON = wire.BlockMessage | wire.Progress | wire.Heartbeat
 
@@ -36,7 +37,7 @@ class Reader:
         self._client.__exit__(*error)
 
     def _events(self) -> Iterator[Event | None]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             yield self._client.receive(1)
         raise TimeoutError
@@ -91,7 +92,7 @@ class Installation:
         process.wait_for(lambda lines: any(says in line for line in lines[known:]), says)
 
     def nodes(self) -> list[str]:
-        return [node.url for node in ask_status(self.socket, 10).nodes]
+        return [node.url for node in ask_status(self.socket, PATIENCE_S).nodes]
 
 
 @pytest.fixture

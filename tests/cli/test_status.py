@@ -16,6 +16,7 @@ import pytest
 
 from steembot.cli.status import Report
 from tests.support.processes import SCRIPTS, Process
+from tests.support.waiting import wait_until
 
 SCHEMA = json.loads(Path(__file__).with_name("status.schema.json").read_text())
 
@@ -66,6 +67,12 @@ def test_nodes_are_told_with_their_health(tmp_path, settings, steembot):
         "steembot-broadcaster", env=settings | {"STEEMBOT_NODES": nodes}, cwd=tmp_path
     ) as b:
         b.says("127.0.0.1:9: ")
+
+        def well_is_known() -> bool:
+            told = json.loads(steembot("status", "--json")[1][-1])
+            return any(node["state"] == "well" and node["head"] for node in told["nodes"])
+
+        wait_until(well_is_known, "the head of the node that answers")
         status, lines = steembot("status", "--json")
         page = "\n".join(steembot("status")[1])
     assert status == 0

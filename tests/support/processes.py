@@ -97,10 +97,11 @@ class Process:
         """Send a signal."""
         self._process.send_signal(number)
 
-    def ended(self, timeout_s: float = 10.0) -> int:
-        """Wait for the end; returns the exit status."""
+    def ended(self, timeout_s: float = 30.0) -> int:
+        """Wait for the end, and for all that it wrote; returns the exit status."""
         status = self._process.wait(timeout_s)
-        self._reader.join(5)
+        self._reader.join(timeout_s)
+        assert not self._reader.is_alive(), f"{self.name} ended, and somebody writes on for it"
         return status
 
     def _read(self) -> None:
