@@ -38,7 +38,7 @@ from tests.support.waiting import wait_until
 EVENTS = 60
 INTERVAL_S = 0.05
 OPERATIONS = 5
-SETTLED_S = 60.0
+SETTLED_S = 180.0
 
 FAULTS = (
     "http-502@0.3,for:0.5",
@@ -72,6 +72,28 @@ def pop(op, ctx):
     ctx.state["count"] = count
     ctx.state["undone"] = ctx.state.get("undone", 0) + 1
 '''
+
+
+class PausableChain(Chain):
+    """A chain that makes no blocks while it is told so, nor those of that time afterwards."""
+
+    _paused_at: float | None = None
+    _paused_s = 0.0
+
+    def advance(self, now: float) -> None:
+        if self._paused_at is None:
+            super().advance(now - self._paused_s)
+
+    def pause(self, now: float) -> None:
+        """Make no blocks from now on."""
+        self.advance(now)
+        self._paused_at = now
+
+    def go_on(self, now: float) -> None:
+        """Make blocks again."""
+        assert self._paused_at is not None
+        self._paused_s += now - self._paused_at
+        self._paused_at = None
 
 
 class Member:
@@ -115,11 +137,12 @@ class Member:
 class Swarm:
     """Everything, and the dice."""
 
-    def __init__(self, seed: int, folder: Path, node: DevNode) -> None:
+    def __init__(self, seed: int, folder: Path, node: DevNode, chain: PausableChain) -> None:
         self.happened: Counter[str] = Counter()
         self._rng = random.Random(seed)
         self._folder = folder
         self._node = node
+        self._chain = chain
         (folder / "stack.py").write_text(HANDLERS)
         self._env = environment(
             STEEMBOT_NODES=node.url,
@@ -143,6 +166,7 @@ class Swarm:
         self._node.faults.clear()
         for member in self.members.values():
             member.go_on()
+        self._fork(5)  # one at least takes back what was delivered
         goal = self._head() + 2
         self._wait_for_head(goal + IRREVERSIBLE_LAG)
         for mode in ("head", "irreversible"):
@@ -180,19 +204,21 @@ class Swarm:
                 self.happened[f"stop {name}"] += 1
                 self.members[name].stop(back_at + 1)
         elif dice < 0.85:
-            self.happened["fork"] += 1
-            if self.members["broadcaster"].runs and self.members["head"].runs:
-                # A fork of blocks that nobody has seen yet would be none.
-                self._wait_until(lambda: self._done_with("head") >= self._head() - 2, "the head")
-            depth = self._rng.choice((1, 1, 2, 3, 5, 8, 13))
-            self._node.call(lambda: self._fork(depth))
+            self._fork(self._rng.choice((1, 1, 2, 3, 5, 8, 13)))
         else:
             self.happened["node fault"] += 1
             self._node.faults.set(self._rng.choice(FAULTS))
 
     def _fork(self, depth: int) -> None:
-        chain = self._node.chain
-        chain.fork(min(depth, chain.head.num - chain.irreversible_num))
+        self.happened["fork"] += 1
+        chain, call = self._chain, self._node.call
+        call(lambda: chain.pause(time.monotonic()))
+        if self.members["broadcaster"].runs and self.members["head"].runs:
+            # A fork of blocks that nobody has seen yet would be none. Who has to run after the
+            # chain may never reach it on a busy machine.
+            self._wait_until(lambda: self._done_with("head") >= chain.head.num - 1, "the head")
+        call(lambda: chain.fork(min(depth, chain.head.num - chain.irreversible_num)))
+        call(lambda: chain.go_on(time.monotonic()))
 
     def _process(self, name: str, *arguments: str, **more: str) -> Process:
         return Process(name, *arguments, env=self._env | more, cwd=self._folder)
@@ -207,8 +233,8 @@ class Swarm:
 
     def _head(self) -> int:
         # Nobody may be asking just now, and a chain grows when it is asked.
-        self._node.call(lambda: self._node.chain.advance(time.monotonic()))
-        return self._node.chain.head.num
+        self._node.call(lambda: self._chain.advance(time.monotonic()))
+        return self._chain.head.num
 
     def _wait_until(self, holds: Callable[[], bool], what: str) -> None:
         def there() -> bool:
@@ -244,7 +270,7 @@ class Swarm:
 
     def _audit(self, mode: str, last: int) -> None:
         with self._process("steembot", "audit", "1", str(last), "--bot", mode) as audit:
-            assert audit.ended(30) == 0, audit.lines
+            assert audit.ended(SETTLED_S) == 0, audit.lines
 
     def _check(self, mode: str, goal: int) -> None:
         with BotState(self._folder / f"bot-{mode}.sqlite3", chain="steem") as state:
@@ -267,7 +293,7 @@ class Swarm:
         self.happened[f"undone in {mode}"] = undone
 
     def _canonical(self, position: Cursor) -> list[Cursor]:
-        chain = self._node.chain
+        chain = self._chain
         blocks = [chain.block(num) for num in range(1, position.block_num + 1)]
         assert blocks[-1].id == position.block_id, "the bot stands on a block that is not there"
         return [
@@ -285,9 +311,9 @@ def run(seed: int, events: int = EVENTS, *, progress: bool = False) -> Counter[s
     turns = range(events)
     folder = Path(tempfile.mkdtemp(prefix=f"steembot-chaos-{seed}-"))
     source = GeneratedBlocks(f"chaos {seed}", genesis_time=GENESIS, operations=OPERATIONS)
-    chain = Chain(source, start=time.monotonic(), ready=30, interval_s=INTERVAL_S)
+    chain = PausableChain(source, start=time.monotonic(), ready=30, interval_s=INTERVAL_S)
     with in_thread(DevNode(chain)) as node:
-        swarm = Swarm(seed, folder, node)
+        swarm = Swarm(seed, folder, node, chain)
         try:
             swarm.run(track(turns, f"disasters of seed {seed}") if progress else turns)
         except BaseException as error:
