@@ -28,11 +28,15 @@ from pathlib import Path
 from typing import Self
 
 BOOT = Path(__file__).with_name("boot")
-BOOT_TIMEOUT_S = 60.0
+BOOT_TIMEOUT_S = 120.0
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+UNIT_STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"
 UNIT_STARTED = "39f53479d3a045ac8e11786248231fbf"
-"""``MESSAGE_ID`` of systemd's "Started UNIT", with the unit's name in ``UNIT``."""
+"""``MESSAGE_ID`` of systemd's "Starting UNIT" and "Started UNIT", with the name in ``UNIT``."""
+
+UNIT_PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
+"""``MESSAGE_ID`` of systemd's "Main process exited", with ``EXIT_STATUS``."""
 
 Entry = Mapping[str, str]
 """An entry of the journal: field to value. A field that stands there twice is a list."""
@@ -113,7 +117,11 @@ class Machine:
 
     def reboot(self) -> None:
         """Shut it down and boot it again, with what it wrote but for /run and /tmp."""
-        self.systemctl("reboot")
+        with contextlib.suppress(BlockingIOError):
+            while self._ready.recv(4096, socket.MSG_DONTWAIT):
+                pass  # of the boot before; newer systemds say READY=1 after a daemon-reload too
+        # Who asks for it may end with the machine.
+        self.systemctl("reboot", check=False)
         self._wait_for_boot()
 
     def _wait_for_boot(self) -> None:
@@ -171,9 +179,11 @@ class Machine:
         return int(self.show(unit, "MainPID")["MainPID"])
 
     def kill(self, unit: str, signal_name: str = "KILL") -> float:
-        """Send a signal to the unit's main process. Returns when, on the monotonic clock."""
+        """Send a signal to the unit's main process. Returns when, in seconds since 1970."""
         pid = self.pid_of(unit)
-        now = time.monotonic()
+        if not pid:  # for kill that would be its own process group, which is the test's
+            raise RuntimeError(f"{unit} has no process")
+        now = time.time()
         self.run("kill", "-s", signal_name, str(pid))
         return now
 
@@ -181,9 +191,13 @@ class Machine:
         """Write a file in the machine, keeping owner and mode of one that exists."""
         self.run("tee", path, stdin=text)
 
+    def sync_journal(self) -> None:
+        """Wait until journald has written down all that was sent to it before."""
+        self.run("journalctl", "--sync")
+
     def journal(self, unit: str, *argv: str) -> list[Entry]:
         """Return all entries of a unit's journal so far, also systemd's about the unit."""
-        self.run("journalctl", "--sync")
+        self.sync_journal()
         printed = self.run("journalctl", *_JOURNAL, f"--unit={unit}", *argv).stdout
         return [json.loads(line) for line in printed.splitlines()]
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.system.machine import UNIT_STARTED, Entry, Machine
+from tests.system.machine import (
+    UNIT_PROCESS_EXIT,
+    UNIT_STARTED,
+    UNIT_STARTING,
+    Entry,
+    Machine,
+)
 
 BROADCASTER = "steembot-broadcaster.service"
 BOT = "steembot-bot.service"
@@ -21,6 +28,9 @@ FIRST_BLOCK = 30000000
 NODE = "test-devnode.service"
 SECOND_NODE = "test-second-devnode.service"
 NODE_URL = re.compile(r"http://127\.0\.0\.1:[0-9]+")
+
+HELD = 15
+"""Of the recorded chain's 45 blocks, how many a node that is held has."""
 
 CHAINDATA = "/srv/chaindata"
 """Where a machine sees the recorded chain, if there is one."""
@@ -53,33 +63,57 @@ class Steembot:
 
     def __init__(self, machine: Machine):
         self.machine = machine
+        machine.sync_journal()  # or the last lines of the test before would be taken for ours
         self._since = time.time()
 
     def serve(
-        self, interval_s: float, blocks: str = f"{CHAINDATA}/{RECORDED}", *, port: int = 0
+        self, interval_s: float, blocks: str = f"{CHAINDATA}/{RECORDED}", *, held: bool = False
     ) -> None:
-        """Start a node that serves a recorded chain from its first block on."""
-        self.node = self._serve(NODE, interval_s, blocks, port)
+        """Start a node that serves a recorded chain from its first block on.
+
+        With ``held`` it stands at an early block until :meth:`go_on`, however long that takes.
+        """
+        hold = ("--ready", str(HELD), "--fault", "frozen-head") if held else ()
+        self.use(*self._serve(NODE, interval_s, blocks, *hold))
+
+    def use(self, node: str, head: int) -> None:
+        """Take the node at this address, whose chain's head is that block if it is held."""
+        self.node, self._held_at = node, head
         self.settings()
 
-    @contextmanager
+    def wait_until_held(self) -> None:
+        """Wait until the bot has handled and committed all that a held node has."""
+        begun = f"block {self._held_at:,}, connected"
+        self.machine.wait_until(
+            lambda: self.machine.show(BOT, "StatusText")["StatusText"].startswith(begun),
+            timeout_s=60,
+        )
+
+    def go_on(self) -> None:
+        """Let a held node go on; what was due meanwhile is there at once."""
+        asking = http.client.HTTPConnection(self.node.removeprefix("http://"), timeout=60)
+        with contextlib.closing(asking):
+            asking.request("DELETE", "/faults")
+            assert asking.getresponse().status == 200
+
+    @contextlib.contextmanager
     def another_node(self, interval_s: float) -> Iterator[str]:
         """Serve the same chain at another address, which is yielded, and end that afterwards."""
         try:
-            yield self._serve(SECOND_NODE, interval_s, f"{CHAINDATA}/{RECORDED}", 0)
+            yield self._serve(SECOND_NODE, interval_s, f"{CHAINDATA}/{RECORDED}")[0]
         finally:
             self.machine.systemctl("stop", SECOND_NODE, check=False)
 
-    def _serve(self, unit: str, interval_s: float, blocks: str, port: int) -> str:
+    def _serve(self, unit: str, interval_s: float, blocks: str, *more: str) -> tuple[str, int]:
         self.machine.run(
             *("systemd-run", "--unit", unit, "--collect", "--quiet"),
-            *("steembot-devnode", "--port", str(port)),
-            *("--blocks", blocks, "--interval", str(interval_s)),
+            *("steembot-devnode", "--blocks", blocks, "--interval", str(interval_s), *more),
         )
         serving = self.machine.wait_for_entry(
             unit, self.new(lambda e: bool(NODE_URL.search(e["MESSAGE"])))
         )
-        return NODE_URL.search(serving["MESSAGE"])[0]
+        words = serving["MESSAGE"]
+        return NODE_URL.search(words)[0], int(words.split()[-1])
 
     def settings(self, *more: str) -> None:
         """Write the settings file: the node, where to begin, and more."""
@@ -118,14 +152,33 @@ class Steembot:
                 return
 
     def kill(self, unit: str) -> float:
-        """Kill -9 a unit's process. Return after how many seconds systemd had a new one ready."""
+        """Kill -9 a unit's process, and wait until a new one is ready.
+
+        Return for how many seconds systemd waited between the two.
+        """
         killed = self.machine.kill(unit)
-        started = self.machine.wait_for_entry(
-            unit,
-            lambda e: e.get("MESSAGE_ID") == UNIT_STARTED and monotonic_s(e) > killed,
-            timeout_s=15,
+        ended, starting, _ = (
+            self.machine.wait_for_entry(
+                unit,
+                lambda e, kind=kind: e.get("MESSAGE_ID") == kind and sent_s(e) > killed,
+                timeout_s=60,
+            )
+            for kind in (UNIT_PROCESS_EXIT, UNIT_STARTING, UNIT_STARTED)
         )
-        return monotonic_s(started) - killed
+        return sent_s(starting) - sent_s(ended)
+
+    def stop(self) -> None:
+        """Stop it altogether. Each process ends by itself, within the time that its unit gives it.
+
+        systemd is asked for that, not a clock: this machine may be busy with other things.
+        """
+        self.machine.systemctl("stop", "steembot.target")
+        for unit in (BROADCASTER, BOT):
+            assert self.machine.show(unit, "Result", "ExecMainStatus", "TimeoutStopUSec") == {
+                "Result": "success",
+                "ExecMainStatus": "0",
+                "TimeoutStopUSec": "3s",
+            }, unit
 
     def lives(self) -> dict[str, tuple[str, ...]]:
         """Return what changes when a unit is started again: its process, restarts, start time."""
@@ -142,8 +195,10 @@ class Steembot:
         return int(entry["__REALTIME_TIMESTAMP"]) / 1e6 - self._since
 
 
-def monotonic_s(entry: Entry) -> float:
-    return int(entry["__MONOTONIC_TIMESTAMP"]) / 1e6
+def sent_s(entry: Entry) -> float:
+    """Return when an entry was sent, in seconds since 1970; journald may have read it later."""
+    sent = entry.get("_SOURCE_REALTIME_TIMESTAMP", entry["__REALTIME_TIMESTAMP"])
+    return int(sent) / 1e6
 
 
 def is_link(entry: Entry) -> bool:

@@ -84,7 +84,7 @@ def test_fifty_kills_lose_nothing(steembot: Steembot, chaindata: Path) -> None:
     random_ = random.Random(SEED)
     kills = {BROADCASTER: 0, BOT: 0}
     killed = {BROADCASTER: 0, BOT: 0}
-    with contextlib.closing(machine.follow(BOT, timeout_s=300)) as entries:
+    with contextlib.closing(machine.follow(BOT, timeout_s=580)) as entries:
         links = Links(steembot, entries)
         while sum(kills.values()) < KILLS:
             victims = random_.choice([[BOT], [BROADCASTER], *3 * [[BOT, BROADCASTER]]])
@@ -119,5 +119,5 @@ def _wait_for_processes(machine: Machine, units: list[str], killed: dict[str, in
     """Wait until each has a process that was not killed yet."""
     for unit in units:
         machine.wait_until(
-            lambda unit=unit: machine.pid_of(unit) not in (0, killed[unit]), timeout_s=15
+            lambda unit=unit: machine.pid_of(unit) not in (0, killed[unit]), timeout_s=60
         )

@@ -68,6 +68,7 @@ class Bots:
 
     def __init__(self, machine: Machine):
         self.machine = machine
+        machine.sync_journal()  # or the last lines of the test before would be taken for ours
         self._since = time.time()
 
     def serve(self) -> None:
@@ -99,6 +100,16 @@ class Bots:
         entries = self.machine.journal(f"steembot-bot@{name}.service")
         said = [e["MESSAGE"] for e in entries if self.new(lambda e: True)(e)]
         return [m.removeprefix("transfer ") for m in said if m.startswith("transfer ")]
+
+    def parked(self, name: str) -> list[Entry]:
+        """Return what an alarm that is hooked to a journal match would hear of a bot."""
+        unit = f"steembot-bot@{name}.service"
+        return list(
+            filter(
+                self.new(lambda e: e.get("_SYSTEMD_UNIT") == unit),
+                self.machine.journal(unit, f"MESSAGE_ID={PARKED}"),
+            )
+        )
 
     def wait_for(self, name: str, words: str, timeout_s: float = 60) -> Entry:
         """Wait until a bot's journal holds these words."""
@@ -154,6 +165,8 @@ def test_each_bot_has_its_own_fate(bots: Bots, cursors: list[str]) -> None:
     bots.machine.systemctl("start", "steembot.target")
     bots.wait_for("well", cursors[-1])
     machine = bots.machine
+    for name in ("raises", "dies"):
+        bots.wait_for(name, cursors[0])  # before that there is no state to look into
     machine.wait_until(lambda: len(bots.dead_letters("dies")) == len(fatal), timeout_s=90)
     machine.wait_until(lambda: len(bots.dead_letters("raises")) == len(seventh), timeout_s=90)
     bots.wait_for("raises", cursors[-1])
@@ -163,15 +176,9 @@ def test_each_bot_has_its_own_fate(bots: Bots, cursors: list[str]) -> None:
     assert machine.show(units[0], "NRestarts") == {"NRestarts": "0"}
     assert [one["cursor"] for one in bots.dead_letters("raises")] == seventh
     assert [one["cursor"] for one in bots.dead_letters("dies")] == fatal
-    # A journal match is the hook for an alarm.
-    alarms = bots.machine.run(
-        "journalctl",
-        "--output=json",
-        "--quiet",
-        f"MESSAGE_ID={PARKED}",
-        f"_SYSTEMD_UNIT={units[2]}.service",
-    ).stdout
-    assert len(alarms.splitlines()) == len(fatal)
+    # It is said a moment later than it is done.
+    machine.wait_until(lambda: len(bots.parked("dies")) >= len(fatal))
+    assert len(bots.parked("dies")) == len(fatal)
 
     # The mend: settings without what was broken, and a restart.
     for name in ("raises", "dies"):
@@ -179,7 +186,7 @@ def test_each_bot_has_its_own_fate(bots: Bots, cursors: list[str]) -> None:
     machine.systemctl("restart", *units[1:])
     for name in ("raises", "dies"):
         redrive = ("/usr/local/bin/steembot", "dead-letters", "redrive", "--all", "--bot", name)
-        done = machine.run(*redrive, "--wait", "60").stdout
+        done = machine.run(*redrive, "--wait", "60", timeout_s=90).stdout
         assert "0 failed again, 0 still to be run" in done
         assert bots.dead_letters(name) == []
         # Every transfer was handled, and each counted once.
@@ -205,7 +212,7 @@ def test_a_hung_handler_is_ended_by_the_watchdog(bots: Bots, cursors: list[str])
     machine.run("mkdir", "-p", "/run/systemd/system/steembot-bot@hangs.service.d")
     machine.write(
         "/run/systemd/system/steembot-bot@hangs.service.d/patience.conf",
-        "[Service]\nWatchdogSec=2\nRestartSec=0.1\n",
+        "[Service]\nWatchdogSec=4\nRestartSec=0.1\n",
     )
     machine.systemctl("daemon-reload")
     machine.systemctl("start", "steembot-broadcaster.service", "steembot-bot@hangs")
@@ -214,8 +221,9 @@ def test_a_hung_handler_is_ended_by_the_watchdog(bots: Bots, cursors: list[str])
     (letter,) = bots.dead_letters("hangs")
     assert letter["cursor"] == cursors[3]
     said = "\n".join(str(e.get("MESSAGE")) for e in machine.journal("steembot-bot@hangs.service"))
-    assert re.search(r'hangs\.py", line \d+ in count', said)
-    assert machine.show("steembot-bot@hangs", "NRestarts") == {"NRestarts": "3"}
+    # So often it was ended in there; on a busy machine it may be taken for hung elsewhere, too.
+    assert len(re.findall(r'hangs\.py", line \d+ in count', said)) == 3
+    assert int(machine.show("steembot-bot@hangs", "NRestarts")["NRestarts"]) >= 3
 
 
 def test_an_instance_is_its_own(bots: Bots, cursors: list[str]) -> None:

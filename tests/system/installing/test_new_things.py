@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import SOURCE, boot, make, wheels
+from tests.system.conftest import boot, copy, make, wheels
 from tests.system.machine import Machine
 
 pytestmark = pytest.mark.system
@@ -23,8 +23,7 @@ CLONE = "/srv/clone"
 def machine() -> Iterator[Machine]:
     """Lend a machine with steembot and one process more, written by the command; a chain runs."""
     with boot() as machine:
-        machine.run("cp", "-r", f"{SOURCE}/.", CLONE)
-        machine.run("rm", "-rf", f"{CLONE}/.git")
+        copy(machine, CLONE)
         make(machine, "install", wheels())
         machine.run(STEEMBOT, "new", "relay", "--process", "--into", CLONE)
         make(machine, "install", wheels(), source=CLONE)

@@ -38,7 +38,7 @@ class User:
             "PATH": f"/home/{self.name}/.local/bin:{PATH}",
             **more,
         }
-        run = self.machine.run(*argv, user=self.name, env=env, check=check, timeout_s=300)
+        run = self.machine.run(*argv, user=self.name, env=env, check=check, timeout_s=900)
         return run.stdout + run.stderr
 
     def make(self, target: str) -> str:
