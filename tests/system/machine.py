@@ -13,9 +13,9 @@ before dies, and with its process 1 a PID namespace loses all processes, and the
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
+import secrets
 import select
 import shutil
 import socket
@@ -40,8 +40,6 @@ UNIT_PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
 
 Entry = Mapping[str, str]
 """An entry of the journal: field to value. A field that stands there twice is a list."""
-
-_numbers = itertools.count(1)
 
 
 def why_not() -> str | None:
@@ -88,7 +86,8 @@ class Machine:
         self._ends.close()
 
     def _boot(self, ends: contextlib.ExitStack) -> None:
-        name = f"steembot-test-{os.getpid()}-{next(_numbers)}"
+        # Not by the PID alone: another PID namespace, or an earlier run, may have the same ones.
+        name = f"steembot-test-{os.getpid()}-{secrets.token_hex(4)}"
         work = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix=f"{name}-")))
         cgroup = ends.enter_context(_cgroup(name))
         # systemd says READY=1 here when the boot is complete. An abstract address needs no file,
@@ -196,18 +195,22 @@ class Machine:
         self.run("journalctl", "--sync")
 
     def journal(self, unit: str, *argv: str) -> list[Entry]:
-        """Return all entries of a unit's journal so far, also systemd's about the unit."""
+        """Return all entries of a unit's journal so far, also systemd's about the unit.
+
+        An entry that a process sent just before its end may be missing: journald looks up the unit
+        when it reads the entry. An option like ``--identifier=`` in the unit's place finds it.
+        """
         self.sync_journal()
-        printed = self.run("journalctl", *_JOURNAL, f"--unit={unit}", *argv).stdout
+        printed = self.run("journalctl", *_JOURNAL, _selecting(unit), *argv).stdout
         return [json.loads(line) for line in printed.splitlines()]
 
     def follow(self, unit: str, *, timeout_s: float) -> Iterator[Entry]:
-        """Yield a unit's entries, those of the past and then new ones.
+        """Yield a unit's entries, those of the past and then new ones; see :meth:`journal`.
 
         Raises ``TimeoutError`` after ``timeout_s`` in all.
         """
         deadline = time.monotonic() + timeout_s
-        argv = ["journalctl", *_JOURNAL, "--follow", "--no-tail", f"--unit={unit}"]
+        argv = ["journalctl", *_JOURNAL, "--follow", "--no-tail", _selecting(unit)]
         with subprocess.Popen(
             [*self._inside(), *argv], stdout=subprocess.PIPE, env=_environment()
         ) as journalctl:
@@ -246,6 +249,10 @@ class Machine:
 _JOURNAL = ("--output=json", "--all", "--quiet", "--no-pager")
 
 
+def _selecting(unit: str) -> str:
+    return unit if unit.startswith("--") else f"--unit={unit}"
+
+
 def _environment() -> dict[str, str]:
     # How this host reaches the package index is the one thing that a command may need to know.
     kept = {
@@ -277,8 +284,9 @@ def _cgroup(name: str) -> Iterator[Path]:
     for left in mount.glob("steembot-test-*"):
         # A test that was killed could not do it. One that lives may be in another PID namespace.
         gone = not Path("/proc", left.name.split("-")[2]).exists()
-        if gone and "populated 0" in (left / "cgroup.events").read_text():
-            _remove_cgroup(left)
+        with contextlib.suppress(OSError):  # another process that tests does the same just now
+            if gone and "populated 0" in (left / "cgroup.events").read_text():
+                _remove_cgroup(left)
     own = mount / name
     own.mkdir()
     try:

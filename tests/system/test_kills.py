@@ -15,6 +15,7 @@ import pytest
 from tests.system.machine import Entry, Machine
 from tests.system.swarm import (
     BOT,
+    BOTS_OWN,
     BROADCASTER,
     RECORDED,
     Steembot,
@@ -84,7 +85,7 @@ def test_fifty_kills_lose_nothing(steembot: Steembot, chaindata: Path) -> None:
     random_ = random.Random(SEED)
     kills = {BROADCASTER: 0, BOT: 0}
     killed = {BROADCASTER: 0, BOT: 0}
-    with contextlib.closing(machine.follow(BOT, timeout_s=580)) as entries:
+    with contextlib.closing(machine.follow(BOTS_OWN, timeout_s=580)) as entries:
         links = Links(steembot, entries)
         while sum(kills.values()) < KILLS:
             victims = random_.choice([[BOT], [BROADCASTER], *3 * [[BOT, BROADCASTER]]])
@@ -98,7 +99,7 @@ def test_fifty_kills_lose_nothing(steembot: Steembot, chaindata: Path) -> None:
                 kills[unit] += 1
     _wait_for_processes(machine, [BROADCASTER, BOT], killed)
     steembot.wait_for_distinct_links(len(expected))
-    entries = [e for e in machine.journal(BOT) if steembot.new(is_link)(e)]
+    entries = [e for e in machine.journal(BOTS_OWN) if steembot.new(is_link)(e)]
     got = [entry["MESSAGE"] for entry in entries]
     doubled = [i for i, link in enumerate(got) if i and link == got[i - 1]]
     print(  # noqa: T201
