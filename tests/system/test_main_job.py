@@ -47,6 +47,8 @@ def test_stops_altogether_and_goes_on(steembot: Steembot, recorded: list[str]) -
     steembot.serve(interval_s=0.2)
     steembot.start()
     steembot.wait_for_links(5)
+    for unit in (BROADCASTER, BOT):
+        assert machine.show(unit, "TimeoutStopUSec") == {"TimeoutStopUSec": "3s"}
     steembot.stop()
     assert steembot.processes() == []
     assert machine.systemctl("list-units", "--failed", "--plain", "--no-legend") == ""
