@@ -124,6 +124,11 @@ class Bots:
         printed = self.machine.run("/usr/local/bin/steembot", *_LIST, "--bot", name).stdout
         return json.loads(printed)
 
+    def has_state(self, name: str) -> bool:
+        """Tell whether there is anything yet in which dead letters could be."""
+        listing = ("/usr/local/bin/steembot", *_LIST, "--bot", name)
+        return self.machine.run(*listing, check=False).returncode == 0
+
     def new(self, wanted: Callable[[Entry], bool]) -> Callable[[Entry], bool]:
         """Narrow a condition on entries to those of this test."""
         return lambda entry: (
@@ -166,7 +171,7 @@ def test_each_bot_has_its_own_fate(bots: Bots, cursors: list[str]) -> None:
     bots.wait_for("well", cursors[-1])
     machine = bots.machine
     for name in ("raises", "dies"):
-        bots.wait_for(name, cursors[0])  # before that there is no state to look into
+        machine.wait_until(lambda name=name: bots.has_state(name), timeout_s=60)
     machine.wait_until(lambda: len(bots.dead_letters("dies")) == len(fatal), timeout_s=90)
     machine.wait_until(lambda: len(bots.dead_letters("raises")) == len(seventh), timeout_s=90)
     bots.wait_for("raises", cursors[-1])
