@@ -19,6 +19,7 @@ import secrets
 import select
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -90,10 +91,8 @@ class Machine:
         name = f"steembot-test-{os.getpid()}-{secrets.token_hex(4)}"
         work = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix=f"{name}-")))
         cgroup = ends.enter_context(_cgroup(name))
-        # systemd says READY=1 here when the boot is complete. An abstract address needs no file,
-        # and the machine shares our network.
-        ready = ends.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-        ready.bind(f"\0{name}")
+        self._address = f"\0{name}"  # of no file; the machine shares our network
+        ready = ends.enter_context(self._told())
         output = ends.enter_context((work / "output").open("w+"))
         binds = [f"{source}={target}" for source, target in self._shown.items()]
         boot = subprocess.Popen(
@@ -111,32 +110,42 @@ class Machine:
         ends.callback(_kill, cgroup)
         self._ended = os.pidfd_open(boot.pid)
         ends.callback(os.close, self._ended)
-        self._boot_pid, self._ready, self._output = boot.pid, ready, output
-        self._wait_for_boot()
+        self._output = output
+        self._wait_for_boot(ready)
+        ready.close()
 
     def reboot(self) -> None:
         """Shut it down and boot it again, with what it wrote but for /run and /tmp."""
-        with contextlib.suppress(BlockingIOError):
-            while self._ready.recv(4096, socket.MSG_DONTWAIT):
-                pass  # of the boot before; newer systemds say READY=1 after a daemon-reload too
-        # Who asks for it may end with the machine.
-        self.systemctl("reboot", check=False)
-        self._wait_for_boot()
+        with self._told() as ready:
+            # Who asks for it may end with the machine.
+            self.systemctl("reboot", check=False)
+            self._wait_for_boot(ready)
 
-    def _wait_for_boot(self) -> None:
-        ready, output = self._ready, self._output
+    def _told(self) -> socket.socket:
+        """Open where systemd says READY=1, for a boot alone: a queue that fills stops it."""
+        ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ready.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        ready.bind(self._address)
+        return ready
+
+    def _wait_for_boot(self, ready: socket.socket) -> None:
+        """Wait until a systemd that is not the one before says that its boot is complete.
+
+        It says READY=1 after every job of some seconds, also after those of its end.
+        """
+        output = self._output
         deadline = time.monotonic() + BOOT_TIMEOUT_S
-        said = b""
-        while b"READY=1" not in said.split(b"\n"):
+        said, sender = b"", 0
+        while b"READY=1" not in said.split(b"\n") or sender == self._pid:
             left_s = max(0.0, deadline - time.monotonic())
             readable, _, _ = select.select([ready, self._ended], [], [], left_s)
             if ready not in readable:
                 output.seek(0)
                 how = "ended" if readable else f"was not complete after {BOOT_TIMEOUT_S:.0f} s"
                 raise RuntimeError(f"The boot {how}: {output.read()[-2000:]}")
-            said = ready.recv(4096)
-        unshare = _child(self._boot_pid)
-        self._pid = _child(unshare)
+            said, ((_, _, credentials),), _, _ = ready.recvmsg(4096, _CREDENTIALS_SPACE)
+            sender, _, _ = _CREDENTIALS.unpack(credentials)
+        self._pid = sender
 
     def run(
         self,
@@ -246,6 +255,10 @@ class Machine:
         return [*enter, "runuser", "-u", user, "--"] if user else enter
 
 
+_CREDENTIALS = struct.Struct("=iII")
+"""PID, UID and GID of who sent a message: unix(7)."""
+_CREDENTIALS_SPACE = socket.CMSG_SPACE(_CREDENTIALS.size)
+
 _JOURNAL = ("--output=json", "--all", "--quiet", "--no-pager")
 
 
@@ -261,12 +274,6 @@ def _environment() -> dict[str, str]:
         if name.startswith("PIP_") or name.lower().endswith("_proxy")
     }
     return kept | {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-
-
-def _child(pid: int) -> int:
-    """Return a process's only child."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
 
 
 def _cgroup2() -> Path | None:
