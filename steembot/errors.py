@@ -21,6 +21,7 @@
     ├── WireError                 bytes on the feed that are no message of ours
     ├── FeedError                 the broadcaster refused what a client asked for
     ├── StateError                a state file belongs to something else or is damaged
+    ├── UnknownShapeError         an operation in a shape that is not known for sure
     ├── RecordingError            a file with recorded blocks cannot be read
     └── DiskError                 a state file cannot be written now: no room, or the disk fails
 
@@ -192,6 +193,10 @@ class DiskError(SteembotError):
 
 class StateError(SteembotError):
     """A state file belongs to something else, is newer than this program, or is damaged."""
+
+
+class UnknownShapeError(SteembotError):
+    """An operation is told in a shape that is not known for sure; ``str()`` says which."""
 
 
 class RecordingError(SteembotError):

@@ -18,14 +18,16 @@ class ChainProfile(msgspec.Struct, frozen=True, kw_only=True):
     """One blockchain.
 
     ``chain_id`` is 64 hex digits, and ``chain_id_names`` are the members of ``get_config`` that
-    may hold it. ``nodes`` are default URLs in order of preference. ``link_base`` is where people
-    read posts: ``LINK_BASE/@author/permlink``. ``slot_s`` is the block interval in seconds.
+    may hold it. ``symbols`` are the names of its assets by their number (NAI). ``nodes`` are
+    default URLs in order of preference. ``link_base`` is where people read posts:
+    ``LINK_BASE/@author/permlink``. ``slot_s`` is the block interval in seconds.
     """
 
     name: str
     title: str
     chain_id: str
     chain_id_names: tuple[str, ...]
+    symbols: Mapping[str, str]
     nodes: tuple[str, ...]
     link_base: str
     slot_s: float = 3.0
@@ -48,6 +50,7 @@ PROFILES: Mapping[str, ChainProfile] = {
         title="Steem",
         chain_id="0" * 64,
         chain_id_names=("STEEM_CHAIN_ID", "STEEMIT_CHAIN_ID"),
+        symbols={"@@000000013": "SBD", "@@000000021": "STEEM", "@@000000037": "VESTS"},
         nodes=(
             "https://api.steemit.com",
             "https://api.justyy.com",
@@ -60,6 +63,7 @@ PROFILES: Mapping[str, ChainProfile] = {
         title="Hive",
         chain_id="beeab0de" + "0" * 56,  # since hardfork 24
         chain_id_names=("HIVE_CHAIN_ID",),
+        symbols={"@@000000013": "HBD", "@@000000021": "HIVE", "@@000000037": "VESTS"},
         nodes=(
             "https://api.hive.blog",
             "https://api.deathwing.me",
