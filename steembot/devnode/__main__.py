@@ -2,7 +2,7 @@
 
 SYNOPSIS
     steembot-devnode --generate SEED [--ops N] [--first NUM] [--genesis-time now|ISO] [OPTION...]
-    steembot-devnode --blocks FILE [OPTION...]
+    steembot-devnode --blocks FILE [--hive] [OPTION...]
     steembot-devnode --fault list
 
 DESCRIPTION
@@ -17,6 +17,10 @@ DESCRIPTION
     condenser_api and the old call form: get_config, get_version, get_dynamic_global_properties,
     get_block, get_block_header, get_ops_in_block. Also database_api, block_api,
     account_history_api.get_ops_in_block and jsonrpc.get_methods. Batches of up to 50 calls.
+
+    With --hive it is a node of Hive as far as a reader of blocks sees one: Hive's chain id, assets
+    named HIVE and HBD, and block_api.get_block_range of up to 1000 blocks. The operations and what
+    they are signed for stay Steem's. Hive's own blocks are read from FILE in block_api's shape.
 
     With --https it answers on a second port too, by TLS with a certificate that it just made and
     nobody vouches for. The line then goes on:
@@ -187,6 +191,11 @@ def _show_faults(ctx: click.Context, param: click.Parameter, wanted: object) -> 
     help="Operations in a generated block, on average.",
 )
 @click.option(
+    "--hive",
+    is_flag=True,
+    help="Be a node of Hive: its chain id, HIVE and HBD, block_api.get_block_range.",
+)
+@click.option(
     "--keep",
     type=click.IntRange(min=1),
     default=KEEP_BLOCKS,
@@ -229,6 +238,7 @@ def main(
     first: int,
     genesis_time: int | None,
     ops: int,
+    hive: bool,
     keep: int,
     faults: tuple[str, ...],
     fault_seed: int,
@@ -242,7 +252,7 @@ def main(
         wanted = [parse(text) for text in faults]  # before the chain, which may take its time
         source: Source
         if blocks is not None:
-            source = recorded = RecordedBlocks(blocks)
+            source = recorded = RecordedBlocks(blocks, hive=hive)
             log.info("%d recorded blocks from %s", len(recorded), blocks)
             ready = ready or READY_RECORDED
             start = time.monotonic()
@@ -257,7 +267,7 @@ def main(
                 if interval == SLOT_SECONDS:
                     # The next block appears at the second it is stamped with, as on the real chain.
                     start -= wall % SLOT_SECONDS
-            source = _generated(generate, genesis_time, first, ops)
+            source = _generated(generate, genesis_time, first, ops, hive=hive)
         chain = Chain(
             source,
             start=start,
@@ -284,15 +294,20 @@ def main(
         sys.exit(os.EX_OSERR)
 
 
-def _generated(seed: str, genesis_time: int, first: int, ops: int) -> GeneratedBlocks:
+def _generated(
+    seed: str, genesis_time: int, first: int, ops: int, *, hive: bool
+) -> GeneratedBlocks:
     log.info(
-        "generated chain: --generate %s --first %d --genesis-time %s --ops %d",
+        "generated chain: --generate %s --first %d --genesis-time %s --ops %d%s",
         seed,
         first,
         datetime.fromtimestamp(genesis_time, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         ops,
+        " --hive" if hive else "",
     )
-    return GeneratedBlocks(seed, genesis_time=genesis_time, first_num=first, operations=ops)
+    return GeneratedBlocks(
+        seed, genesis_time=genesis_time, first_num=first, operations=ops, hive=hive
+    )
 
 
 async def _serve(node: DevNode) -> None:

@@ -63,6 +63,7 @@ class Block:
     """A block, its contents packed: a day of them has to fit in memory.
 
     timestamp: seconds since 1970. appbase, condenser, virtual: compressed JSON, see the methods.
+    hive: it is one of Hive's.
     """
 
     num: int
@@ -73,10 +74,17 @@ class Block:
     appbase: bytes
     condenser: bytes
     virtual: bytes
+    hive: bool = False
 
     @classmethod
     def of(
-        cls, num: int, timestamp: int, block: dict[str, Any], virtual: Sequence[VirtualOperation]
+        cls,
+        num: int,
+        timestamp: int,
+        block: dict[str, Any],
+        virtual: Sequence[VirtualOperation],
+        *,
+        hive: bool = False,
     ) -> "Block":
         """Pack a block of the block_api shape.
 
@@ -90,8 +98,9 @@ class Block:
             timestamp=timestamp,
             witness=block["witness"],
             appbase=_compress(encode(block)),
-            condenser=_compress(encode(shapes.legacy_block(block, num))),
+            condenser=_compress(encode(shapes.legacy_block(block, num, hive=hive))),
             virtual=_compress(encode(virtual)) if virtual else b"",
+            hive=hive,
         )
 
     def appbase_json(self) -> bytes:
@@ -115,9 +124,10 @@ class Block:
 
 
 class Source(Protocol):
-    """Where a chain's blocks come from, one after the other."""
+    """Where a chain's blocks come from, one after the other. hive: it is Hive's, not Steem's."""
 
     first_num: int
+    hive: bool
 
     def slots_to_next(self) -> int | None:
         """Return how many slots after the latest block the next one is; None at the end."""
@@ -165,6 +175,7 @@ class Chain:
                 "blocks that a fork may replace cannot be forgotten"
             )
         self.first_num = source.first_num
+        self.hive = source.hive
         self.source = source
         self._interval_s = interval_s
         self._lag = irreversible_lag

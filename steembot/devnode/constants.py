@@ -218,6 +218,8 @@ CONFIG: dict[str, Any] = {
 
 _REVISION = "0" * 40  # of the source; no steemd was built here
 
+HIVE_CHAIN_ID = "beeab0de" + "0" * 56
+
 VERSION = {
     "blockchain_version": CONFIG["STEEM_BLOCKCHAIN_VERSION"],
     "steem_revision": _REVISION,

@@ -69,7 +69,7 @@ class Draft:
 
     rng: decides all of it. seed: what keys follow from. num, time: the block's. accounts: who acts.
     posts: what they vote on, answer and edit; an edited one is taken out. ref_id: the block that
-    its transactions refer to.
+    its transactions refer to. hive: it is one of Hive's.
 
     published: the posts that it has or edits, to be remembered once it is sealed.
     """
@@ -84,8 +84,10 @@ class Draft:
         accounts: tuple[str, ...],
         posts: deque[Post],
         ref_id: str,
+        hive: bool,
     ) -> None:
         self._rng = rng
+        self._hive = hive
         self._seed = seed
         self._num = num
         self._time = time
@@ -129,7 +131,7 @@ class Draft:
             "transaction_ids": self._ids,
         }
         self._reward(witness)
-        return Block.of(self._num, self._time, block, self._virtual)
+        return Block.of(self._num, self._time, block, self._virtual, hive=self._hive)
 
     # One transaction each; the answer is how many operations it has.
 

@@ -12,7 +12,6 @@ from enum import Enum
 from steembot.devnode.errors import FaultError
 
 MAX_NUMBER = 0xFFFF_FFFF
-_HIVE_CHAIN_ID = "beeab0de" + "0" * 56
 
 Argument = int | str
 
@@ -227,7 +226,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "missing-block",
         Scope.VIEW,
-        "the newest BLOCKS are announced, but get_block has null (condenser_api) or {} (block_api)",
+        "the newest BLOCKS are announced, but get_block has null (condenser_api) or {} "
+        "(block_api); get_block_range ends before them",
         "reported, for up to 48 s: 16 blocks",
         (_BLOCKS,),
     ),
@@ -277,9 +277,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "wrong-chain",
         Scope.VIEW,
-        "get_config and get_version name another chain id (default: Hive's)",
+        "get_config and get_version name another chain id (default: Hive's; Steem's with --hive)",
         "a node of another chain under a wrong name",
-        (Parameter("ID", default=_HIVE_CHAIN_ID, pattern="[0-9a-f]{64}"),),
+        (Parameter("ID", optional=True, pattern="[0-9a-f]{64}"),),
     ),
     Kind(
         "altered-block",

@@ -44,7 +44,8 @@ class GeneratedBlocks:
     """The blocks of a seed, in order; a `chain.Source` without an end.
 
     genesis_time: the first block's timestamp, seconds since 1970, a multiple of 3.
-    operations: how many a block has on average, those of empty blocks not counted.
+    operations: how many a block has on average, those of empty blocks not counted. hive: as Hive's
+    nodes tell them.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class GeneratedBlocks:
         genesis_time: int,
         first_num: int = 1,
         operations: int = OPERATIONS_PER_BLOCK,
+        hive: bool = False,
     ) -> None:
         self.seed = seed
+        self.hive = hive
         self.first_num = first_num
         self.genesis_time = genesis_time
         self._operations = operations
@@ -85,6 +88,7 @@ class GeneratedBlocks:
             accounts=self._accounts,
             posts=self._posts,
             ref_id=self._ids[max(0, len(self._ids) - 20)] if self._ids else previous,
+            hive=self.hive,
         )
         draft.fill(self._operations)
         block = draft.seal(previous)
@@ -118,6 +122,7 @@ class GeneratedBlocks:
             genesis_time=self.genesis_time,
             first_num=self.first_num,
             operations=self._operations,
+            hive=self.hive,
         )
         branch._branch = name
         branch._num, branch._time = common.num, common.timestamp

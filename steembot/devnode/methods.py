@@ -1,7 +1,7 @@
 """steemd's methods: what each API answers about a chain, and which arguments it takes. Pure.
 
 Source: steem's `json_rpc_plugin.cpp`, `condenser_api.cpp`, `block_api.cpp`,
-`account_history_api.cpp`.
+`account_history_api.cpp`; hive's `block_api.cpp` and `fork_db_block_reader.cpp`.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ _NO_TRANSACTION = 0xFFFFFFFF  # trx_in_block of what the block as a whole did
 _NO_ID = "0" * 40
 _GENESIS = serialize.timestamp_seconds(CONFIG["STEEM_GENESIS_TIME"])
 _RECENT_SLOTS = 128
+_UINT32 = 0xFFFFFFFF
+_RANGE_LIMIT = 1000
 
 Method = Callable[[Any], Any]
 
@@ -33,14 +35,16 @@ Method = Callable[[Any], Any]
 class Methods:
     """The methods of all APIs, about one chain.
 
-    chain: what is answered about. chain_id: what it names as its own. unindexed: so many of the
-    newest blocks have no operations in get_ops_in_block.
+    chain: what is answered about; Hive's has get_block_range too. chain_id: what it names as its
+    own. unindexed: so many of the newest blocks have no operations in get_ops_in_block.
     """
 
     def __init__(self, chain: Shown, *, chain_id: str, unindexed: int) -> None:
         self._chain = chain
         self._unindexed = unindexed
         config = CONFIG | {"STEEM_CHAIN_ID": chain_id}
+        if chain.hive:
+            config["HIVE_CHAIN_ID"] = config.pop("STEEM_CHAIN_ID")
         self._methods: dict[str, dict[str, Method]] = {
             "account_history_api": {"get_ops_in_block": self._history_ops_in_block},
             "block_api": {
@@ -64,6 +68,8 @@ class Methods:
             },
             "jsonrpc": {"get_methods": _no_arguments(self.names)},
         }
+        if chain.hive:
+            self._methods["block_api"]["get_block_range"] = self._block_api_range
 
     def names(self) -> list[str]:
         """Return the names of all methods, sorted, as jsonrpc.get_methods answers them."""
@@ -116,11 +122,51 @@ class Methods:
             )
         only_virtual = len(values) == 2 and bool(values[1])
         operations = self._ops_in_block(_uint(values[0]), only_virtual=only_virtual)
-        return [each | {"op": shapes.legacy_operation(each["op"])} for each in operations]
+        return [
+            each | {"op": shapes.legacy_operation(each["op"], hive=self._chain.hive)}
+            for each in operations
+        ]
 
     def _block_api_block(self, arguments: Any) -> Any:
         block = self._chain.block(_uint(_object(arguments).get("block_num")))
         return {"block": msgspec.Raw(block.appbase_json())} if block else {}
+
+    def _block_api_range(self, arguments: Any) -> Any:
+        """Return a range's blocks up to the head, or to the first one that is not there.
+
+        Both numbers are a uint32, and so is their sum: -1 is the largest.
+        """
+        given = _object(arguments)
+        first, count = (
+            _uint(given.get(name)) & _UINT32 for name in ("starting_block_num", "count")
+        )
+        head = self._chain.head.num
+        if first > head or count == 0:
+            return {"blocks": []}
+        if (first + count - 1) & _UINT32 > head:
+            count = head - first + 1
+        where = ("fork_db_block_reader.cpp", 142, "fetch_block_range")
+        if first == 0:
+            raise assert_failed(
+                ERROR_DURING_CALL,
+                'starting_block_num > 0 && "fetch_block_range": '
+                "Invalid starting block numberrethrow",
+                where=where,
+            )
+        if count > _RANGE_LIMIT:
+            raise assert_failed(
+                ERROR_DURING_CALL,
+                f'count <= {_RANGE_LIMIT} && "fetch_block_range": '
+                f"You can only ask for {_RANGE_LIMIT} blocks at a timerethrow",
+                where=where,
+            )
+        blocks = []
+        for num in range(first, first + count):
+            block = self._chain.block(num)
+            if block is None:
+                break
+            blocks.append(msgspec.Raw(block.appbase_json()))
+        return {"blocks": blocks}
 
     def _block_api_header(self, arguments: Any) -> Any:
         block = self._chain.block(_uint(_object(arguments).get("block_num")))
@@ -231,7 +277,9 @@ class Methods:
     def _condenser_properties(self) -> dict[str, Any]:
         """Return the same with assets as text and without the object's id."""
         return {
-            key: shapes.legacy_asset(value) if isinstance(value, dict) else value
+            key: shapes.legacy_asset(value, hive=self._chain.hive)
+            if isinstance(value, dict)
+            else value
             for key, value in self._properties().items()
             if key != "id"
         }

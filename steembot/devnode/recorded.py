@@ -19,13 +19,14 @@ from steembot.devnode.errors import BlockError, BlocksError, ChainError
 
 
 class RecordedBlocks:
-    """A file's blocks, in order; a `chain.Source` with an end.
+    """A file's blocks, in order; a `chain.Source` with an end. hive: as Hive's nodes tell them.
 
     Raises BlocksError, which names file and line, when it cannot be read or is not one chain.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._blocks = list(_load(path))
+    def __init__(self, path: Path, *, hive: bool = False) -> None:
+        self.hive = hive
+        self._blocks = list(_load(path, hive=hive))
         if not self._blocks:
             raise BlocksError(path, None, "no block in it; a line must hold a block")
         self.first_num = self._blocks[0].num
@@ -51,7 +52,7 @@ class RecordedBlocks:
         )
 
 
-def _load(path: Path) -> Iterator[Block]:
+def _load(path: Path, *, hive: bool) -> Iterator[Block]:
     try:
         lines = path.open("rb")
     except OSError as error:
@@ -62,7 +63,7 @@ def _load(path: Path) -> Iterator[Block]:
             if not line.strip():
                 continue
             try:
-                block = _block(line)
+                block = _block(line, hive=hive)
                 _check_link(previous, block)
             except BlockError as error:
                 raise BlocksError(path, number, str(error)) from error
@@ -70,7 +71,7 @@ def _load(path: Path) -> Iterator[Block]:
             previous = block
 
 
-def _block(line: bytes) -> Block:
+def _block(line: bytes, *, hive: bool) -> Block:
     """Return the block of one line. Raises BlockError."""
     try:
         record: Any = msgspec.json.decode(line)
@@ -85,7 +86,7 @@ def _block(line: bytes) -> Block:
         block = shapes.appbase_block(block)
         num = serialize.block_num(block["block_id"])
         timestamp = serialize.timestamp_seconds(block["timestamp"])
-        packed = Block.of(num, timestamp, block, ())
+        packed = Block.of(num, timestamp, block, (), hive=hive)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise BlockError(f"not as a node answers it: {error}") from error
     if record.get("block_num", num) != num:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from steembot.devnode.constants import CONFIG
+from steembot.devnode.constants import CONFIG, HIVE_CHAIN_ID
 from steembot.devnode.methods import Methods
 from steembot.devnode.rpc_errors import (
     BATCH_TOO_LARGE,
@@ -41,13 +41,14 @@ def _well() -> RpcError | None:
 class Quirks:
     """How a node's answers differ from a healthy one's, apart from what its chain is.
 
-    chain_id: what it names as its own. batch_limit: calls allowed in one request. spoil: code and
-    message of the jussi error with which whole requests are answered; spoil_single: also those of
-    a single call. fail: asked for each call; the error to answer it with, or None.
+    chain_id: what it names as its own, where that is not its chain's. batch_limit: calls allowed in
+    one request. spoil: code and message of the jussi error with which whole requests are answered;
+    spoil_single: also those of a single call. fail: asked for each call; the error to answer it
+    with, or None.
     unindexed: so many of the newest blocks have no operations in get_ops_in_block.
     """
 
-    chain_id: str = CONFIG["STEEM_CHAIN_ID"]
+    chain_id: str | None = None
     batch_limit: int = BATCH_LIMIT
     spoil: tuple[int, str] | None = None
     spoil_single: bool = True
@@ -69,7 +70,9 @@ class Rpc:
     ) -> None:
         self._quirks = quirks
         self._errors = errors or itertools.count(1)
-        self._methods = Methods(chain, chain_id=quirks.chain_id, unindexed=quirks.unindexed)
+        own = HIVE_CHAIN_ID if chain.hive else CONFIG["STEEM_CHAIN_ID"]
+        chain_id = own if quirks.chain_id is None else quirks.chain_id
+        self._methods = Methods(chain, chain_id=chain_id, unindexed=quirks.unindexed)
 
     def answer(self, body: bytes) -> bytes:
         """Return the body that answers a request's body; whatever was sent, an answer comes."""

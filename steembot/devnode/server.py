@@ -30,6 +30,7 @@ from aiohttp import web
 
 from steembot.devnode import rpc_errors
 from steembot.devnode.chain import Chain
+from steembot.devnode.constants import CONFIG, HIVE_CHAIN_ID
 from steembot.devnode.errors import ChainError, FaultError
 from steembot.devnode.fault_kinds import KINDS
 from steembot.devnode.fault_notation import Fault
@@ -327,7 +328,7 @@ class DevNode:
             return _FAILED_CALLS[struck.name] if struck else None
 
         quirks = Quirks(
-            chain_id=given["wrong-chain"].text() if "wrong-chain" in given else healthy.chain_id,
+            chain_id=self._wrong_chain_id(given["wrong-chain"]) if "wrong-chain" in given else None,
             batch_limit=(
                 given["batch-limit"].number() if "batch-limit" in given else healthy.batch_limit
             ),
@@ -337,6 +338,10 @@ class DevNode:
             unindexed=given["missing-virtual"].number() if "missing-virtual" in given else 0,
         )
         return Rpc(self._views.of(plan.view), quirks, errors=self._errors)
+
+    def _wrong_chain_id(self, fault: Fault) -> str:
+        default = CONFIG["STEEM_CHAIN_ID"] if self.chain.hive else HIVE_CHAIN_ID
+        return str(fault.arguments[0] or default)
 
     async def _control(self, request: web.Request) -> web.Response:
         if not _is_loopback(request.remote):

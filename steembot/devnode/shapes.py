@@ -19,6 +19,7 @@ from steembot.devnode.errors import BlockError
 
 NAI_OF_SYMBOL = {"SBD": "@@000000013", "STEEM": "@@000000021", "VESTS": "@@000000037"}
 SYMBOL_OF_NAI = {nai: symbol for symbol, nai in NAI_OF_SYMBOL.items()}
+HIVE_SYMBOL_OF_NAI = {"@@000000013": "HBD", "@@000000021": "HIVE", "@@000000037": "VESTS"}
 PRECISION_OF_NAI = {"@@000000013": 3, "@@000000021": 3, "@@000000037": 6}
 
 LEGACY_ASSET = re.compile(r"(-?\d+)\.(\d{3}|\d{6}) (STEEM|SBD|VESTS)")
@@ -49,18 +50,20 @@ def asset(amount: int, symbol: str) -> dict[str, Any]:
     return {"amount": str(amount), "precision": PRECISION_OF_NAI[nai], "nai": nai}
 
 
-def legacy_asset(value: dict[str, Any]) -> str:
+def legacy_asset(value: dict[str, Any], *, hive: bool = False) -> str:
     """Return the text of an asset: `{"amount": "1000", …, "nai": "@@000000021"}` -> `1.000 STEEM`.
 
-    Raises BlockError for an amount that is no number or an asset that Steem does not have.
+    hive: with the name that Hive gave it. Raises BlockError for an amount that is no number or an
+    asset that Steem does not have.
     """
+    symbols = HIVE_SYMBOL_OF_NAI if hive else SYMBOL_OF_NAI
     try:
-        symbol, precision = SYMBOL_OF_NAI[value["nai"]], value["precision"]
+        symbol, precision = symbols[value["nai"]], value["precision"]
         amount = int(value["amount"])
     except (KeyError, ValueError, TypeError):
         raise BlockError(
             f"asset {value!r} is not one of Steem's; known are "
-            + ", ".join(f"{nai} ({name})" for nai, name in SYMBOL_OF_NAI.items())
+            + ", ".join(f"{nai} ({name})" for nai, name in symbols.items())
         ) from None
     sign, amount = ("-", -amount) if amount < 0 else ("", amount)
     return f"{sign}{amount // 10**precision}.{amount % 10**precision:0{precision}d} {symbol}"
@@ -75,19 +78,19 @@ def parse_asset(text: str) -> dict[str, Any]:
     return asset(int(whole + fraction), symbol)
 
 
-def _legacy_value(value: Any) -> Any:
+def _legacy_value(value: Any, *, hive: bool) -> Any:
     """Copy a block_api value with its assets as text; what has none is returned as it is."""
     if type(value) is dict:
         if "nai" in value:
-            return legacy_asset(value)
-        return {key: _legacy_value(member) for key, member in value.items()}
+            return legacy_asset(value, hive=hive)
+        return {key: _legacy_value(member, hive=hive) for key, member in value.items()}
     if type(value) is list:
-        return [_legacy_value(member) for member in value]
+        return [_legacy_value(member, hive=hive) for member in value]
     return value
 
 
-def legacy_operation(operation: dict[str, Any]) -> list[Any]:
-    """Return the condenser shape of a block_api operation."""
+def legacy_operation(operation: dict[str, Any], *, hive: bool = False) -> list[Any]:
+    """Return the condenser shape of a block_api operation; hive: with Hive's names of assets."""
     name = operation["type"].removesuffix("_operation")
     value = operation["value"]
     # A busy block is mostly votes and custom_json without an asset in it: those are not copied.
@@ -98,11 +101,11 @@ def legacy_operation(operation: dict[str, Any]) -> list[Any]:
         for key in nested:
             if key in variants:
                 value[key] = [
-                    [variants[key].index(item["type"]), _legacy_value(item["value"])]
+                    [variants[key].index(item["type"]), _legacy_value(item["value"], hive=hive)]
                     for item in value[key]
                 ]
             else:
-                value[key] = _legacy_value(value[key])
+                value[key] = _legacy_value(value[key], hive=hive)
     return [name, value]
 
 
@@ -142,8 +145,8 @@ def appbase_operation(operation: list[Any]) -> dict[str, Any]:
     return {"type": f"{name}_operation", "value": value}
 
 
-def legacy_block(block: dict[str, Any], num: int) -> dict[str, Any]:
-    """Return the condenser shape of block `num`.
+def legacy_block(block: dict[str, Any], num: int, *, hive: bool = False) -> dict[str, Any]:
+    """Return the condenser shape of block `num`; hive: with Hive's names of assets.
 
     `transaction_id`, `block_num` and `transaction_num` stand behind the signatures, where Steem has
     had them since 2018.
@@ -152,7 +155,7 @@ def legacy_block(block: dict[str, Any], num: int) -> dict[str, Any]:
     transactions = [
         {
             **transaction,
-            "operations": [legacy_operation(each) for each in transaction["operations"]],
+            "operations": [legacy_operation(each, hive=hive) for each in transaction["operations"]],
             "transaction_id": ids[index],
             "block_num": num,
             "transaction_num": index,

@@ -24,6 +24,10 @@ class Shown(Protocol):
     """What is asked of a chain to answer about it; see `Chain` for what each is."""
 
     @property
+    def hive(self) -> bool:
+        """Whether it is Hive's, not Steem's."""
+
+    @property
     def first_num(self) -> int:
         """The chain's first block."""
 
@@ -55,6 +59,7 @@ class View:
 
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
+        self.hive = shown.hive
         self.first_num = shown.first_num
         self.oldest_num = shown.oldest_num
         self.irreversible_num = shown.irreversible_num
@@ -231,7 +236,7 @@ def altered(block: Block) -> Block:
     for transaction in contents["transactions"]:
         for operation in transaction["operations"]:
             if _alter(operation["value"]):
-                return Block.of(block.num, block.timestamp, contents, block.virtual_operations())
+                return _with(block, contents)
     return block
 
 
@@ -262,7 +267,13 @@ def other(block: Block) -> Block:
     contents["witness_signature"] = signature
     contents["signing_key"] = key.public
     contents["block_id"] = serialize.block_id(header, signature, block.num)
-    return Block.of(block.num, block.timestamp, contents, block.virtual_operations())
+    return _with(block, contents)
+
+
+def _with(block: Block, contents: dict[str, Any]) -> Block:
+    """Return the block with other contents."""
+    virtual = block.virtual_operations()
+    return Block.of(block.num, block.timestamp, contents, virtual, hive=block.hive)
 
 
 def _mended(contents: dict[str, Any]) -> tuple[dict[str, Any], str]:

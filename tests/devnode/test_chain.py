@@ -18,6 +18,7 @@ class Blocks:
 
     def __init__(self, count, missed=()):
         self.first_num = 1
+        self.hive = False
         self._count = count
         self._missed = missed
         self._num = 0

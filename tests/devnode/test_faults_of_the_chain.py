@@ -254,6 +254,51 @@ def test_wrong_chain(node):
     assert ask(node.url, "condenser_api.get_config")["STEEM_CHAIN_ID"] == "0" * 64
 
 
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("hole:12", [10, 11]),
+        ("missing-block:2", list(range(10, 29))),
+        ("stale-head:5", list(range(10, 26))),
+        ("hole:10", []),
+    ],
+)
+def test_a_range_of_what_faults_leave(fault, expected):
+    """It ends where a block is missing."""
+    blocks = GeneratedBlocks("range", genesis_time=GENESIS, operations=3, hive=True)
+    with in_thread(DevNode(Chain(blocks, start=0.0, ready=30), clock=lambda: 0.0)) as node:
+        node.faults.set(fault)
+        request = call("block_api.get_block_range") | {
+            "params": {"starting_block_num": 10, "count": 100}
+        }
+        answer = answer_to(node.url, request)["result"]["blocks"]
+        assert [serialize.block_num(block["block_id"]) for block in answer] == expected
+        node.faults.set("altered-block")
+        node.faults.clear(fault.partition(":")[0])
+        for lie in answer_to(node.url, request)["result"]["blocks"]:
+            true = node.chain.block(serialize.block_num(lie["block_id"])).appbase_block()
+            assert (lie != true) == bool(operations(true))
+
+
+@pytest.mark.parametrize("fault", ["altered-block", "other-block", "fork-from:10"])
+def test_lies_of_a_node_of_hive(fault):
+    """They are told in Hive's names too."""
+    blocks = GeneratedBlocks("lies", genesis_time=GENESIS, hive=True)
+    with in_thread(DevNode(Chain(blocks, start=0.0, ready=40), clock=lambda: 0.0)) as node:
+        node.faults.set(fault)
+        told = [each for num in range(11, 41) for each in operations(block_of(node.url, num))]
+    amounts = [value["amount"] for kind, value in told if kind == "transfer"]
+    assert {amount.split()[1] for amount in amounts} == {"HIVE", "HBD"}
+
+
+def test_wrong_chain_of_a_node_of_hive():
+    """It names Steem's."""
+    blocks = GeneratedBlocks("wrong", genesis_time=GENESIS, operations=0, hive=True)
+    with in_thread(DevNode(Chain(blocks, start=0.0), clock=lambda: 0.0)) as node:
+        node.faults.set("wrong-chain")
+        assert ask(node.url, "condenser_api.get_config")["HIVE_CHAIN_ID"] == "0" * 64
+
+
 def operations(block):
     return [each for transaction in block["transactions"] for each in transaction["operations"]]
 

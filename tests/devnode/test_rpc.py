@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from steembot.devnode import shapes
 from steembot.devnode.chain import Chain
 from steembot.devnode.generate import GeneratedBlocks
 from steembot.devnode.rpc import Rpc
@@ -19,6 +20,20 @@ def chain():
     """A chain of 120 generated blocks, LIB at 105."""
     source = GeneratedBlocks("tests", genesis_time=1_600_000_002)
     return Chain(source, start=0, ready=READY, interval_s=3)
+
+
+@pytest.fixture(scope="module")
+def hive_chain():
+    """The same chain as Hive's nodes tell it."""
+    source = GeneratedBlocks("tests", genesis_time=1_600_000_002, hive=True)
+    return Chain(source, start=0, ready=READY, interval_s=3)
+
+
+@pytest.fixture(scope="module")
+def hive(hive_chain):
+    """Ask a node of Hive and return the whole reply."""
+    rpc = Rpc(hive_chain)
+    return lambda method, params: json.loads(rpc.answer(msgspec.json.encode(call(method, params))))
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +106,96 @@ def test_block_api_block(ask, chain):
         answer = {"block": chain.block(num).appbase_block()}
         assert ask("block_api.get_block", {"block_num": num}) == answer
         assert ask("call", ["block_api", "get_block", {"block_num": num}]) == answer
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "expected"),
+    [
+        (1, 3, [1, 2, 3]),
+        (READY, 1, [READY]),
+        (READY - 1, 1000, [READY - 1, READY]),
+        (1, 1000, list(range(1, READY + 1))),
+        (READY + 1, 1000, []),
+        (5, 0, []),
+        (0, 0, []),
+        (-1, 1000, []),
+        ("7", "2", [7, 8]),
+    ],
+)
+def test_range_of_blocks(hive, hive_chain, first, count, expected):
+    """Up to the head; each block as block_api.get_block tells it."""
+    params = {"starting_block_num": first, "count": count}
+    blocks = hive("block_api.get_block_range", params)["result"]["blocks"]
+    assert blocks == [hive_chain.block(num).appbase_block() for num in expected]
+
+
+# What nodes of Hive answer, as their own tests have it.
+@pytest.mark.parametrize(
+    ("first", "count", "code", "text"),
+    [
+        (
+            0,
+            1000,
+            -32003,
+            (
+                'Assert Exception:starting_block_num > 0 && "fetch_block_range": '
+                "Invalid starting block numberrethrow"
+            ),
+        ),
+        (
+            5,
+            -1,
+            -32003,
+            (
+                'Assert Exception:count <= 1000 && "fetch_block_range": '
+                "You can only ask for 1000 blocks at a timerethrow"
+            ),
+        ),
+        (10, "count", -32000, "Parse Error:Couldn't parse uint64_t"),
+    ],
+)
+def test_range_that_is_refused(hive, first, count, code, text):
+    """Code and text are hived's."""
+    reply = hive("block_api.get_block_range", {"starting_block_num": first, "count": count})
+    assert (reply["error"]["code"], reply["error"]["message"]) == (code, text)
+
+
+def test_steem_has_no_ranges(refuse, ask):
+    """It says so as it does of any method that it does not know."""
+    error = refuse(call("block_api.get_block_range", {"starting_block_num": 1, "count": 1}))
+    assert error["code"] == -32002
+    assert "Could not find method get_block_range" in error["message"]
+    assert "block_api.get_block_range" not in ask("jsonrpc.get_methods", {})
+
+
+def test_a_node_of_hive(hive, ask):
+    """Its chain id has Hive's name, its assets too; numbers of assets and blocks are the same."""
+    config = hive("condenser_api.get_config", [])["result"]
+    assert config["HIVE_CHAIN_ID"] == "beeab0de" + "0" * 56
+    assert "STEEM_CHAIN_ID" not in config
+    assert hive("database_api.get_version", {})["result"]["chain_id"] == config["HIVE_CHAIN_ID"]
+    assert "block_api.get_block_range" in hive("jsonrpc.get_methods", {})["result"]
+    for method, params in [
+        *(("condenser_api.get_block", [num]) for num in range(1, 40)),
+        *(("condenser_api.get_ops_in_block", [num, False]) for num in range(1, 40)),
+    ]:
+        theirs, ours = hive(method, params)["result"], ask(method, params)
+        assert renamed(ours) == theirs
+    properties = hive("condenser_api.get_dynamic_global_properties", [])["result"]
+    assert properties["virtual_supply"].endswith(" HIVE")
+    params = {"block_num": 30}
+    assert hive("block_api.get_block", params)["result"] == ask("block_api.get_block", params)
+
+
+def renamed(value, member=""):
+    """The value with Hive's names in the place of Steem's, in assets alone."""
+    if isinstance(value, dict):
+        return {key: renamed(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [renamed(each) for each in value]
+    if member in shapes.ASSET_MEMBERS and isinstance(value, str):
+        return value.replace("STEEM", "HIVE").replace("SBD", "HBD")
+    return value
 
 
 def test_call_with_numeric_api(ask, chain):
@@ -334,6 +439,7 @@ methods = st.sampled_from(
     [
         "account_history_api.get_ops_in_block",
         "block_api.get_block",
+        "block_api.get_block_range",
         "call",
         "condenser_api.get_block",
         "condenser_api.get_ops_in_block",
@@ -352,9 +458,11 @@ methods = st.sampled_from(
         st.builds(call, st.just("call"), st.tuples(json_values, json_values, json_values)),
     )
 )
-def test_any_request_gets_an_answer(chain, request_):
+def test_any_request_gets_an_answer(chain, hive_chain, request_):
     """Whatever JSON comes in, a reply with the request's id comes out, never an exception."""
-    reply = json.loads(Rpc(chain).answer(msgspec.json.encode(request_)))
+    body = msgspec.json.encode(request_)
+    assert json.loads(Rpc(hive_chain).answer(body))
+    reply = json.loads(Rpc(chain).answer(body))
     for each in reply if isinstance(reply, list) else [reply]:
         assert set(each) in ({"jsonrpc", "result", "id"}, {"jsonrpc", "error", "id"})
 

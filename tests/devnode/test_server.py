@@ -168,6 +168,25 @@ def test_command_is_repeatable():
     assert ids[0] == ids[1]
 
 
+def test_command_with_a_chain_of_hive(chaindata):
+    """Generated or recorded, it answers ranges and names Hive's chain."""
+    path = chaindata / "blocks" / "steem_1000000_1000999.block_api.jsonl"
+    for options, first in (
+        (("--generate", "1", "--ops", "3"), 1),
+        (("--blocks", str(path), "--interval", "0"), 1_000_000),
+    ):
+        with (
+            devnode(*options, "--hive") as (_, line),
+            connect(LINE.fullmatch(line)[1]) as connection,
+        ):
+            assert ask(connection, "get_config")["HIVE_CHAIN_ID"].startswith("beeab0de")
+            params = {"starting_block_num": first, "count": 20}
+            blocks = ask(connection, "block_api.get_block_range", params)["blocks"]
+            assert [int(block["block_id"][:8], 16) for block in blocks] == [
+                *range(first, first + 20)
+            ]
+
+
 def test_command_with_recorded_blocks(chaindata):
     """All at once with interval 0, up to an irreversible head."""
     path = chaindata / "blocks" / "steem_2017_2020.chain.jsonl"

@@ -23,6 +23,7 @@ class TemplateBlocks:
     ) -> None:
         made = GeneratedBlocks(seed, genesis_time=genesis_time, operations=operations)
         self.first_num = 1
+        self.hive = False
         blocks = [made.next(1) for _ in range(KINDS)]
         self._templates = [
             (block, text)
