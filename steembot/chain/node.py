@@ -1,8 +1,10 @@
 """One node, over beem. The only module of this package that imports beem.
 
-beem carries the requests; what comes back is decoded here, because beem parses every body, tells
-errors apart by searching the text for "500", and counts its retries over the process's life.
-Nothing is retried here: one call, one answer or one :class:`~steembot.errors.NodeError`.
+beem carries the requests; what comes back is decoded by :mod:`~steembot.chain.answers`, because
+beem parses every body, tells errors apart by searching the text for "500", and counts its retries
+over the process's life. Nothing is retried here: one call, one answer or one
+:class:`~steembot.errors.NodeError`. Only blocks that ``get_block_range`` does not give are asked
+for in another way.
 
 Two rules are kept here so that nobody can forget them: a node is never asked more often than it
 may be (:mod:`~steembot.chain.rate`), and never for a block before its chain id was seen.
@@ -10,12 +12,12 @@ may be (:mod:`~steembot.chain.rate`), and never for a block before its chain id 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -24,6 +26,14 @@ import urllib3
 from beemapi.exceptions import UnauthorizedError
 from beemapi.noderpc import NodeRPC
 
+from steembot.chain.answers import (
+    Answers,
+    Decode,
+    Head,
+    decode_block_replies,
+    decode_range_replies,
+    decode_replies,
+)
 from steembot.chain.profiles import PROFILES, ChainProfile, title_of
 from steembot.chain.rate import DEFAULT_PAUSE_S, RateLimit, retry_after_s
 from steembot.errors import (
@@ -35,15 +45,21 @@ from steembot.errors import (
     NodeStatusError,
     NodeTimeoutError,
     NodeUnreachableError,
+    UnknownShapeError,
     WrongChainError,
     without_passwords,
 )
-from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
+from steembot.operation import Block
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 MAX_BATCH = 50
 """Calls in one batch; jussi refuses more with error 1600 (steemit/jussi, JsonRpcBatchSizeError)."""
+
+MAX_RANGE = 200
+"""Blocks in one range; hived gives 1000, but they may turn out to be heavy."""
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Of one HTTP answer; the largest block that a chain allows (2 MiB packed) is well below it."""
@@ -54,17 +70,10 @@ TIMEOUT_S = 10.0
 REQUESTS_PER_S = 30.0
 """Well below the 50 that the public nodes' nginx allows an address."""
 
-_BATCH_TOO_LARGE = 1600  # jussi's JsonRpcBatchSizeError
 _REFUSALS = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 
-
-class Head(msgspec.Struct, frozen=True):
-    """Where a node says that its chain ends. ``timestamp`` is in seconds since 1970, UTC."""
-
-    num: int
-    id: str
-    timestamp: int
-    irreversible: int
+# steemd and hived, JSON-RPC itself (hivemind, hafah), jussi (InvalidNamespaceError and …APIError).
+_UNKNOWN_METHOD = (-32002, -32601, 1200, 1300)
 
 
 class Fetched(msgspec.Struct, Generic[T], frozen=True):
@@ -77,66 +86,18 @@ class Fetched(msgspec.Struct, Generic[T], frozen=True):
     size_bytes: int
     seconds: float
 
-
-class _Properties(msgspec.Struct):
-    head_block_number: int
-    head_block_id: str
-    time: str
-    last_irreversible_block_num: int
-
-
-class _Transaction(msgspec.Struct):
-    operations: list[tuple[str, msgspec.Raw]]
-
-
-class _Block(msgspec.Struct):
-    previous: str
-    timestamp: str
-    block_id: str
-    transactions: list[_Transaction]
-    transaction_ids: list[str]
-
-
-class _Occurred(msgspec.Struct):
-    """An operation as get_ops_in_block tells it."""
-
-    trx_id: str
-    trx_in_block: int
-    op_in_trx: int
-    virtual_op: int | bool
-    op: tuple[str, msgspec.Raw]
-
-
-class _RpcError(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
-class _Reply(msgspec.Struct):
-    id: int | None = None
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    error: _RpcError | None = None
-
-
-class _BlockReply(msgspec.Struct):
-    """The same for get_block, read in one go: most of a fetch's time is spent on it."""
-
-    id: int | None = None
-    result: _Block | None = None
-    error: _RpcError | None = None
+    def followed_by(self, more: Fetched[T]) -> Fetched[T]:
+        """Return what both brought, one after the other."""
+        return Fetched(
+            self.results + more.results,
+            self.size_bytes + more.size_bytes,
+            self.seconds + more.seconds,
+        )
 
 
 # Decoded one after the other: the threads take turns at it anyway, and half-decoded answers weigh
 # the most.
 _decoding = threading.Lock()
-
-_decode_replies = msgspec.json.Decoder(list[_Reply]).decode
-_decode_block_replies = msgspec.json.Decoder(list[_BlockReply]).decode
-_decode_reply = msgspec.json.Decoder(_Reply).decode
-_decode_properties = msgspec.json.Decoder(_Properties).decode
-_decode_block = msgspec.json.Decoder(_Block | None).decode
-_decode_occurred = msgspec.json.Decoder(list[_Occurred]).decode
-_decode_config = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
@@ -214,10 +175,12 @@ class Node:
         self.timeout_s = timeout_s
         self._virtual_ops = virtual_ops
         self._profile = profile
+        self._answers = Answers(self.url, profile.symbols)
         self._rate = RateLimit(requests_per_s)
         self._idle: deque[_Rpc] = deque()
+        self._learning = threading.Lock()  # about the node, which is:
         self._identified = False
-        self._identifying = threading.Lock()
+        self._gives_ranges = profile.block_range and not virtual_ops
 
     def __str__(self) -> str:
         return self.url
@@ -228,59 +191,99 @@ class Node:
 
     @property
     def max_blocks(self) -> int:
-        """How many blocks one batch can ask for."""
+        """How many blocks one request can ask for, of whatever numbers."""
         return MAX_BATCH // 2 if self._virtual_ops else MAX_BATCH
+
+    @property
+    def max_adjacent(self) -> int:
+        """How many adjacent ones, for who sees to it that the answer is not too large.
+
+        It becomes less once the node turns out to give no ranges.
+        """
+        return MAX_RANGE if self._gives_ranges else self.max_blocks
 
     def head(self) -> Head:
         """Ask where the chain ends. Raises :class:`~steembot.errors.NodeError`."""
-        return self._ask([_PROPERTIES], build=lambda results: [self._head(results[0])]).results[0]
+        return self._ask(
+            [_PROPERTIES], build=lambda results: [self._answers.head(results[0])]
+        ).results[0]
 
     def blocks(self, nums: Sequence[int], irreversible: int) -> list[Block | None]:
         """Fetch blocks by number, in that order; ``None`` where the node has no such block yet.
 
-        At most :attr:`max_blocks` at a time. Virtual operations can be late at the head: a block
-        above ``irreversible`` that seems to have none is not taken to be complete, since every
-        block pays its witness. Raises :class:`~steembot.errors.NodeError`.
+        At most :attr:`max_blocks` at a time, of adjacent ones :attr:`max_adjacent`. Virtual
+        operations can be late at the head: a block above ``irreversible`` that seems to have none
+        is not taken to be complete, since every block pays its witness. Raises
+        :class:`~steembot.errors.NodeError`.
         """
         return self.fetch(nums, irreversible).results
 
     def fetch(self, nums: Sequence[int], irreversible: int) -> Fetched[Block | None]:
-        """Do the same as :meth:`blocks`, and tell what it cost."""
+        """Do the same as :meth:`blocks`, and tell what it cost.
+
+        Adjacent blocks are asked for as a range where the node gives them. What a range does not
+        bring is asked for block by block: only what the node does not have then either is missing,
+        and only what fails then too is the node's failure.
+        """
+        if not (self._gives_ranges and len(nums) > 1 and nums[-1] - nums[0] == len(nums) - 1):
+            return self._fetch_each(nums, irreversible)
+        try:
+            fetched = self._fetch_range(nums)
+        except (NodeRpcError, NodeStatusError, UnknownShapeError) as error:
+            if isinstance(error, NodeStatusError) and not _is_unknown_method(error):
+                raise
+            each = self._fetch_each(nums, irreversible)
+            self._take_refusal(error)
+            return each
+        missing = nums[len(fetched.results) :]
+        # A front can have ranges from another server than single blocks, and that one can lag.
+        return fetched.followed_by(self._fetch_each(missing, irreversible)) if missing else fetched
+
+    def _fetch_range(self, nums: Sequence[int]) -> Fetched[Block | None]:
+        arguments = f'{{"starting_block_num":{nums[0]},"count":{len(nums)}}}'
+        return self._ask(
+            [("block_api.get_block_range", arguments)],
+            decode_range_replies,
+            lambda given: list(self._answers.ranged(nums, given[0])),
+        )
+
+    def _take_refusal(self, error: Exception) -> None:
+        """Note that the node gave blocks one by one, and not as a range."""
+        if not _is_unknown_method(error):
+            log.debug("%s gave no range of blocks (%s), but each of them", self, error)
+            return
+        with self._learning:
+            if self._gives_ranges:
+                self._gives_ranges = False
+                log.info("%s gives no ranges of blocks (%s); asking it for each", self, error)
+
+    def _fetch_each(self, nums: Sequence[int], irreversible: int) -> Fetched[Block | None]:
+        if len(nums) > self.max_blocks:  # of a range that did not come
+            first, rest = nums[: self.max_blocks], nums[self.max_blocks :]
+            fetched = self._fetch_each(first, irreversible)
+            return fetched.followed_by(self._fetch_each(rest, irreversible))
         calls = [call for num in nums for call in self._block_calls(num)]
         if self._virtual_ops:
             return self._ask(calls, build=lambda given: self._blocks(nums, given, irreversible))
         return self._ask(
-            calls,
-            _decode_block_replies,
-            lambda given: [
-                None if block is None else self._block(num, block)
-                for num, block in zip(nums, given, strict=True)
-            ],
+            calls, decode_block_replies, lambda given: self._answers.blocks(nums, given)
         )
 
     def raw_blocks(self, nums: Sequence[int]) -> list[bytes | None]:
         """Fetch blocks as :meth:`blocks` does, and return each as the node wrote it, in JSON."""
-        calls = [("condenser_api.get_block", f"{num}") for num in nums]
-        return self._ask(calls, build=lambda results: self._raw_blocks(nums, results)).results
-
-    def _raw_blocks(
-        self, nums: Sequence[int], results: Sequence[msgspec.Raw]
-    ) -> list[bytes | None]:
-        raw: list[bytes | None] = []
-        for num, result in zip(nums, results, strict=True):
-            given = self._decode(_decode_block, result)
-            if given is None:
-                raw.append(None)
-            else:
-                self._block(num, given)  # raises for what is not the block asked for
-                raw.append(msgspec.json.format(bytes(result), indent=-1))
-        return raw
+        return self._ask(
+            [_get_block(num) for num in nums],
+            build=lambda results: [
+                self._answers.block_as_given(num, result)
+                for num, result in zip(nums, results, strict=True)
+            ],
+        ).results
 
     def poll(self, num: int) -> tuple[Head, Block | None]:
         """Ask for the head and, in the same request, for one block that may not be there yet."""
 
         def build(given: list[msgspec.Raw]) -> list[tuple[Head, Block | None]]:
-            head = self._head(given[0])
+            head = self._answers.head(given[0])
             (block,) = self._blocks([num], given[1:], head.irreversible)
             return [(head, block)]
 
@@ -288,22 +291,20 @@ class Node:
 
     def config(self) -> dict[str, Any]:
         """Ask for the chain's constants, the chain id among them."""
-        config: dict[str, Any]
-        (config,) = self._call(
-            [("condenser_api.get_config", "")],
-            build=lambda results: [self._decode(_decode_config, results[0])],
-        ).results
-        return config
+        return self._call(
+            [("condenser_api.get_config", "[]")],
+            build=lambda results: [self._answers.config(results[0])],
+        ).results[0]
 
     def _ask(
         self,
         calls: Sequence[tuple[str, str]],
-        decode: Any = _decode_replies,
+        decode: Decode = decode_replies,
         build: Callable[[list[Any]], list[T]] = list,
     ) -> Fetched[T]:
         """Do as :meth:`_call` does, once the node is known to be one of our chain."""
         if not self._identified:
-            with self._identifying:
+            with self._learning:
                 if not self._identified:
                     self._identify()
         return self._call(calls, decode, build)
@@ -324,9 +325,9 @@ class Node:
 
     def _block_calls(self, num: int) -> list[tuple[str, str]]:
         # condenser_api, because its assets are written as people write them: "1.000 STEEM".
-        calls = [("condenser_api.get_block", f"{num}")]
+        calls = [_get_block(num)]
         if self._virtual_ops:
-            calls.append(("condenser_api.get_ops_in_block", f"{num},true"))
+            calls.append(("condenser_api.get_ops_in_block", f"[{num},true]"))
         return calls
 
     def _blocks(
@@ -335,18 +336,17 @@ class Node:
         stride = 2 if self._virtual_ops else 1
         blocks: list[Block | None] = []
         for index, num in enumerate(nums):
-            given = self._decode(_decode_block, results[index * stride])
-            block = None if given is None else self._block(num, given)
+            block = self._answers.block(num, results[index * stride])
             if block is not None and self._virtual_ops:
-                occurred = self._decode(_decode_occurred, results[index * stride + 1])
-                block = _joined(block, occurred, believe_none=num <= irreversible)
+                occurred = results[index * stride + 1]
+                block = self._answers.joined(block, occurred, believe_none=num <= irreversible)
             blocks.append(block)
         return blocks
 
     def _call(
         self,
         calls: Sequence[tuple[str, str]],
-        decode: Any = _decode_replies,
+        decode: Decode = decode_replies,
         build: Callable[[list[Any]], list[T]] = list,
     ) -> Fetched[T]:
         """Send one batch of (method, parameters), and return what ``build`` makes of the results.
@@ -355,7 +355,7 @@ class Node:
         which must not outlive it: they are views of the whole answer.
         """
         payload = ",".join(
-            f'{{"jsonrpc":"2.0","id":{i},"method":"{method}","params":[{params}]}}'
+            f'{{"jsonrpc":"2.0","id":{i},"method":"{method}","params":{params}}}'
             for i, (method, params) in enumerate(calls)
         )
         self._wait_for_turn()
@@ -370,28 +370,8 @@ class Node:
         if response.status_code != requests.codes.ok:
             raise self._refusal(response)
         with _decoding:
-            return Fetched(build(self._results(calls, decode, body)), len(body), seconds)
-
-    def _results(self, calls: Sequence[tuple[str, str]], decode: Any, body: bytes) -> list[Any]:
-        """Decode the answer to a batch; return the results in the batch's order."""
-        if body.lstrip()[:1] != b"[":
-            # One bad call, or a refused batch, turns the whole answer into one error object.
-            single: _Reply = self._decode(_decode_reply, body)
-            if single.error is None:
-                raise NodeAnswerError(self.url, "one answer to a batch of calls")
-            if single.error.code == _BATCH_TOO_LARGE:
-                raise NodeLimitError(self.url, single.error.message)
-            raise NodeRpcError(self.url, single.error.code, single.error.message)
-        replies: list[Any] = self._decode(decode, body)
-        for reply in replies:
-            if reply.error is not None:
-                raise NodeRpcError(self.url, reply.error.code, reply.error.message)
-        by_id = {reply.id: reply.result for reply in replies}
-        if len(replies) != len(calls) or by_id.keys() != set(range(len(calls))):
-            raise NodeAnswerError(
-                self.url, f"{len(replies)} answers to a batch of {len(calls)} calls"
-            )
-        return [by_id[i] for i in range(len(calls))]
+            results = self._answers.results(body, decode, len(calls))
+            return Fetched(build(results), len(body), seconds)
 
     @contextmanager
     def _troubles(self) -> Iterator[None]:
@@ -429,84 +409,19 @@ class Node:
         self._rate.pause(time.monotonic(), pause_s)
         return NodeStatusError(self.url, status, reason, retry_after_s=pause_s)
 
-    def _decode(self, decode: Any, body: bytes | msgspec.Raw) -> Any:
-        try:
-            return decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            start = bytes(body)[:60].decode("utf-8", "replace")
-            raise NodeAnswerError(
-                self.url, f"not the answer asked for ({error}): {start!r}"
-            ) from error
 
-    def _head(self, result: msgspec.Raw) -> Head:
-        given: _Properties = self._decode(_decode_properties, result)
-        return Head(
-            num=given.head_block_number,
-            id=given.head_block_id,
-            timestamp=self._timestamp(given.time),
-            irreversible=given.last_irreversible_block_num,
-        )
-
-    def _block(self, num: int, given: _Block) -> Block:
-        if len(given.transaction_ids) != len(given.transactions):
-            raise NodeAnswerError(
-                self.url,
-                f"block {num} with {len(given.transactions)} transactions "
-                f"and {len(given.transaction_ids)} transaction ids",
-            )
-        for name, block_id, expected in (
-            ("block_id", given.block_id, num),
-            ("previous", given.previous, num - 1),
-        ):
-            # A block's id begins with its number: steemd, signed_block_header::num_from_id.
-            if len(block_id) != 40 or not block_id.startswith(f"{expected:08x}"):
-                raise NodeAnswerError(self.url, f"block {num} with {name} {block_id[:60]!r}")
-        return Block.of(
-            num,
-            given.block_id,
-            given.previous,
-            self._timestamp(given.timestamp),
-            # By position, as in RawOperation: keywords cost a third more here.
-            [
-                RawOperation(kind, trx_in_block, op_in_trx, 0, trx_id, bytes(value))
-                for trx_in_block, (transaction, trx_id) in enumerate(
-                    zip(given.transactions, given.transaction_ids, strict=True)
-                )
-                for op_in_trx, (kind, value) in enumerate(transaction.operations)
-            ],
-        )
-
-    def _timestamp(self, text: str) -> int:
-        # strptime takes as long as ten operations do.
-        try:
-            if len(text) != len("2016-03-24T16:05:00"):
-                raise ValueError(text)
-            return int(datetime.fromisoformat(text + "+00:00").timestamp())
-        except ValueError as error:
-            raise NodeAnswerError(self.url, f"a time that is none: {text[:40]!r}") from error
+_PROPERTIES = ("condenser_api.get_dynamic_global_properties", "[]")
 
 
-def _joined(block: Block, occurred: list[_Occurred], *, believe_none: bool) -> Block | None:
-    """Join a block with its virtual operations, or return ``None`` if they are not there yet."""
-    virtual = [
-        RawOperation(
-            type=each.op[0],
-            trx_in_block=each.trx_in_block & BLOCK_LEVEL,  # some versions write -1
-            op_in_trx=each.op_in_trx,
-            virtual_op=int(each.virtual_op),
-            trx_id=each.trx_id,
-            value=bytes(each.op[1]),
-        )
-        for each in occurred
-        if each.virtual_op
-    ]
-    if not virtual and not believe_none:
-        return None
-    operations = sorted([*block.operations, *virtual], key=lambda op: op.within_block)
-    return msgspec.structs.replace(block, packed=pack(operations))
+def _get_block(num: int) -> tuple[str, str]:
+    return "condenser_api.get_block", f"[{num}]"
 
 
-_PROPERTIES = ("condenser_api.get_dynamic_global_properties", "")
+def _is_unknown_method(error: Exception) -> bool:
+    """Tell whether a node, or the front before it, says that it knows no such method."""
+    if isinstance(error, NodeStatusError):
+        return 400 <= error.status < 500 and error.status not in _REFUSALS
+    return isinstance(error, NodeRpcError) and error.code in _UNKNOWN_METHOD
 
 
 def _root(error: BaseException) -> str:

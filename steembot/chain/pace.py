@@ -19,6 +19,10 @@ MANY_QUEUED = 3.0
 REQUEST_BYTES = 4 * 1024 * 1024
 """What one answer should not exceed."""
 
+MANY_BLOCKS = 50
+MANY_BYTES = 2 * 1024 * 1024
+"""More blocks than that only in an answer of so many bytes: few large ones hide latency badly."""
+
 FIRST_BLOCK_BYTES = 64 * 1024
 """The guess before the first answer."""
 
@@ -27,10 +31,15 @@ _PROBE_AFTER = 200
 
 
 class Pace:
-    """What one node bears. ``most_blocks`` is the largest batch that is allowed."""
+    """What one node bears.
+
+    ``most_blocks`` is the largest request that is allowed. It may be lowered meanwhile, and raised
+    again up to where it was.
+    """
 
     def __init__(self, most_blocks: int) -> None:
         self.block_bytes = float(FIRST_BLOCK_BYTES)
+        self.most_blocks = most_blocks
         self._most_blocks = most_blocks
         self._allowed = most_blocks
         self._size = float(min(FIRST_BLOCKS, most_blocks))
@@ -43,7 +52,8 @@ class Pace:
     def blocks(self) -> int:
         """Blocks to ask for in one request."""
         fits = REQUEST_BYTES / self.block_bytes
-        return max(1, min(int(self._size), self._allowed, int(fits)))
+        fits = min(fits, max(MANY_BLOCKS, MANY_BYTES / self.block_bytes))
+        return max(1, min(int(self._size), self._allowed, self.most_blocks, int(fits)))
 
     @property
     def requests(self) -> int:
@@ -62,7 +72,7 @@ class Pace:
         if self._size < self._allowed:
             self._size = min(float(self._allowed), self._size * 2)
             return
-        if blocks < self.blocks:
+        if blocks < 0.75 * self.blocks:
             return  # the rest of a distance says nothing about a whole request
         self._least_s = min(self._least_s * 1.002, latency_s)
         queued = self._requests * (1 - self._least_s / max(latency_s, 1e-6))

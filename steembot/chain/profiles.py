@@ -1,9 +1,9 @@
 """What differs from chain to chain: one profile each for Steem and Hive. No imports but msgspec.
 
-Everything else is the same code. In particular blocks are fetched with ``condenser_api`` on both:
-bots then see one shape of operations, ``["vote", {…}]`` with assets as text (``"1.000 HIVE"``).
-Hive's ``block_api.get_block_range`` is not used: it answers the other shape, whose conversion
-would need every body parsed, and known by type.
+Everything else is the same code. Bots see one shape of operations on both, ``condenser_api``'s:
+``["vote", {…}]`` with assets as text (``"1.000 HIVE"``). Blocks are fetched by it too, save that
+many blocks at once come from ``block_api.get_block_range`` where a chain's nodes have it. That
+answers another shape, which :mod:`~steembot.chain.appbase` converts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ class ChainProfile(msgspec.Struct, frozen=True, kw_only=True):
     """One blockchain.
 
     ``chain_id`` is 64 hex digits, and ``chain_id_names`` are the members of ``get_config`` that
-    may hold it. ``symbols`` are the names of its assets by their number (NAI). ``nodes`` are
-    default URLs in order of preference. ``link_base`` is where people read posts:
-    ``LINK_BASE/@author/permlink``. ``slot_s`` is the block interval in seconds.
+    may hold it. ``symbols`` are the names of its assets by their number (NAI). ``block_range``
+    tells that nodes have ``block_api.get_block_range``. ``nodes`` are default URLs in order of
+    preference. ``link_base`` is where people read posts: ``LINK_BASE/@author/permlink``.
+    ``slot_s`` is the block interval in seconds.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ChainProfile(msgspec.Struct, frozen=True, kw_only=True):
     chain_id: str
     chain_id_names: tuple[str, ...]
     symbols: Mapping[str, str]
+    block_range: bool
     nodes: tuple[str, ...]
     link_base: str
     slot_s: float = 3.0
@@ -51,6 +53,7 @@ PROFILES: Mapping[str, ChainProfile] = {
         chain_id="0" * 64,
         chain_id_names=("STEEM_CHAIN_ID", "STEEMIT_CHAIN_ID"),
         symbols={"@@000000013": "SBD", "@@000000021": "STEEM", "@@000000037": "VESTS"},
+        block_range=False,
         nodes=(
             "https://api.steemit.com",
             "https://api.justyy.com",
@@ -64,6 +67,7 @@ PROFILES: Mapping[str, ChainProfile] = {
         chain_id="beeab0de" + "0" * 56,  # since hardfork 24
         chain_id_names=("HIVE_CHAIN_ID",),
         symbols={"@@000000013": "HBD", "@@000000021": "HIVE", "@@000000037": "VESTS"},
+        block_range=True,
         nodes=(
             "https://api.hive.blog",
             "https://api.deathwing.me",

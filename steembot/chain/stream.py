@@ -43,6 +43,9 @@ AHEAD_BYTES = 10 * 1024 * 1024
 The bound on memory while behind.
 """
 
+UNDER_WAY_BLOCKS = 800
+"""Asked for and not there yet, about so many at most: how heavy they are is known afterwards."""
+
 PATIENCE_S = 3.0
 """How long a block that a node announced may be missing there before the node is called ill."""
 
@@ -107,7 +110,7 @@ class ChainStream:
     ) -> None:
         self._nodes = {node.url: node for node in nodes}
         self._pool = Pool(list(self._nodes))
-        self._paces = {node.url: Pace(node.max_blocks) for node in nodes}
+        self._paces = {node.url: Pace(node.max_adjacent) for node in nodes}
         self._slots = SlotClock()
         self._quorum = quorum
         self._id_at = id_at
@@ -244,11 +247,17 @@ class ChainStream:
         ranked = self._pool.ranked(now, follower.next_num if not follower.walking_back else 1)
         if not ranked or now < self._hold_until:
             return
-        paces = [self._paces[url] for url in ranked[: self._quorum]]
+        used = ranked[: self._quorum]
+        paces = [self._paces[url] for url in used]
+        allowed = min(self._nodes[url].max_adjacent for url in used)
+        for pace in paces:
+            pace.most_blocks = allowed
         follower.span_blocks = min(pace.blocks for pace in paces)
         heaviest = max(pace.block_bytes for pace in paces) * len(paces)
         follower.window_blocks = max(follower.span_blocks, int(AHEAD_BYTES / heaviest))
-        while len(self._spans) < min(pace.requests for pace in paces):
+        requests = min(pace.requests for pace in paces)
+        requests = min(requests, max(1, UNDER_WAY_BLOCKS // follower.span_blocks))
+        while len(self._spans) < requests:
             doubted = follower.walking_back
             span = follower.wanted()
             if span is None:

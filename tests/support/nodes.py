@@ -13,8 +13,10 @@ from steembot.devnode.thread import in_thread
 from tests.conftest import GENESIS
 
 
-def make_chain(seed: str, *, ready: int, interval_s: float, ops: int = 10, **options) -> Chain:
-    source = GeneratedBlocks(seed, genesis_time=GENESIS, operations=ops)
+def make_chain(
+    seed: str, *, ready: int, interval_s: float, ops: int = 10, hive: bool = False, **options
+) -> Chain:
+    source = GeneratedBlocks(seed, genesis_time=GENESIS, operations=ops, hive=hive)
     return Chain(source, start=time.monotonic(), ready=ready, interval_s=interval_s, **options)
 
 
