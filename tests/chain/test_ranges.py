@@ -388,6 +388,7 @@ def test_no_more_than_a_batch_once_there_are_no_ranges(hive):
     ):
         recorder.wait_for(READY)
         assert stream.situation.ill == 0
+        assert stream._follower.span_blocks == MAX_BATCH
         batches = [json.loads(body) for body in front.requests]
     assert max(map(len, batches)) == MAX_BATCH
 
