@@ -74,7 +74,7 @@ class BlockLog:
         *,
         chain: str,
         keep_blocks: int,
-        cache_bytes: int = 4 * 1024 * 1024,
+        cache_bytes: int = 2 * 1024 * 1024,
         older: Callable[[int], Block | None] = _no_older,
     ) -> None:
         self._path = path
@@ -262,7 +262,7 @@ class BlockLog:
         connection = sqlite3.connect(
             self._path, timeout=10, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA cache_size = -2048")  # KiB
+        connection.execute("PRAGMA cache_size = -1024")  # KiB
         return connection
 
     def _open_or_set_aside(self) -> sqlite3.Connection:
