@@ -72,8 +72,11 @@ class Pace:
         if self._size < self._allowed:
             self._size = min(float(self._allowed), self._size * 2)
             return
-        if blocks < 0.75 * self.blocks:
-            return  # the rest of a distance says nothing about a whole request
+        # The rest of a distance says nothing about a whole request. Where weight decides how many
+        # blocks that is, none is just like the one before.
+        whole = self.blocks if self.blocks == self._allowed else 0.75 * self.blocks
+        if blocks < whole:
+            return
         self._least_s = min(self._least_s * 1.002, latency_s)
         queued = self._requests * (1 - self._least_s / max(latency_s, 1e-6))
         if queued < FEW_QUEUED:

@@ -32,6 +32,22 @@ def test_it_begins_quickly():
     assert pace.requests >= 8
 
 
+def test_only_whole_requests_tell_whether_there_are_too_many():
+    """A short one is quicker for that alone; but where weight decides, no two are just alike."""
+    counted, weighed = Pace(50), Pace(200)
+    for pace in (counted, weighed):
+        settle(pace, 0.2, 0.00004)
+        assert pace.requests > 8
+    assert counted.blocks == 50
+    assert 50 < weighed.blocks < 100
+    before = counted.requests
+    for _ in range(200):
+        counted.answered(49, 49 * 30_000, 2.0)
+        weighed.answered(weighed.blocks - 5, (weighed.blocks - 5) * 30_000, 2.0)
+    assert counted.requests == before
+    assert weighed.requests < 5
+
+
 def test_a_failure_halves_and_a_refusal_is_remembered():
     """After a timeout half is asked for; a batch limit is found out and kept."""
     pace = Pace(50)
