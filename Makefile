@@ -53,6 +53,10 @@ BOTS := $(CONFIG)/steembot/bots
 USER_STATE := $(foreach folder,$(HOME)/.config $(HOME)/.local/state,'$(folder)'/steembot-{broadcaster,bot}{,-*})
 # Those that sysusers made.
 USERS := $(shell awk '$$1 == "u" { print $$2 }' deploy/systemd/steembot.sysusers)
+# What an installation makes where a new machine has none, inner ones first.
+FOLDERS := $(addprefix $(SHARE)/,bash-completion/completions bash-completion zsh/site-functions zsh \
+	fish/vendor_completions.d fish man/man1 man/man8) \
+	$(UNIT_DIR) $(if $(filter system,$(SCOPE)),$(addprefix $(SYSTEMD_LIB)/,systemd/catalog systemd sysusers.d tmpfiles.d))
 # Is there a systemd to be told? (Not in a chroot, nor while an image is built.)
 RUNNING := $(if $(filter user,$(SCOPE)),[[ -S $${XDG_RUNTIME_DIR-}/systemd/private ]],[[ -d /run/systemd/system ]])
 
@@ -230,6 +234,8 @@ ifeq ($(SCOPE),system)
 	@rm -f $(CATALOGS:deploy/systemd/%='$(DESTDIR)$(SYSTEMD_LIB)/systemd/catalog/%') \
 		'$(DESTDIR)$(SYSTEMD_LIB)'/{sysusers,tmpfiles}.d/steembot.conf
 endif
+	@# Folders that were there for these files alone. (With DESTDIR there may be no such folder.)
+	@rmdir --ignore-fail-on-non-empty $(FOLDERS:%='$(DESTDIR)%') 2>/dev/null || true
 ifeq ($(DESTDIR),)
 	$(if $(filter system,$(SCOPE)),$(if $(CATALOGS),@journalctl --update-catalog))
 	@if $(RUNNING); then $(SYSTEMCTL) daemon-reload; fi

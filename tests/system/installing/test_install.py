@@ -27,6 +27,12 @@ def files(machine: Machine) -> set[str]:
     return {path for path in listed.splitlines() if not path.startswith(kept)}
 
 
+def folders(machine: Machine) -> set[str]:
+    """List the folders where an installation puts what is not the system's own."""
+    listed = machine.run("find", "/usr/local", "-xdev", "-type", "d").stdout
+    return {path for path in listed.splitlines() if not path.startswith("/usr/local/lib/python")}
+
+
 def accounts(machine: Machine) -> list[str]:
     """List users and groups of steembot's."""
     listed = machine.run("sh", "-c", "getent passwd; getent group").stdout
@@ -42,7 +48,7 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     bare: Machine,
 ) -> None:
     """Twice is harmless, an edited settings file stays; purge leaves nothing of all that."""
-    before = files(bare)
+    before, folders_before = files(bare), folders(bare)
     printed = make(bare, "install")  # with all that it has to fetch
     assert "systemctl start steembot.target" in printed
     owner = bare.run("stat", "--format=%a %U %G", SETTINGS).stdout.split()
@@ -73,6 +79,7 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     others = {path for path in left - before if not path.startswith("/var/lib/steembot-")}
     assert others == {SETTINGS, "/etc/steembot/bots/mine.py"}
     assert units(bare) == ""
+    assert folders(bare) <= folders_before
 
     assert set(accounts(bare)) == {"steembot", "steembot-broadcaster", "steembot-bot"}
     make(bare, "purge")
