@@ -186,10 +186,7 @@ def plots(found: Section) -> list[Bars]:
             title="Catch-up: blocks/s into a handler",
             panels=[f"node answers after {case}" for case in found.cases],
             rows=found.contestants,
-            values=[
-                [found.spread(name, case, "blocks/s") for name in found.contestants]
-                for case in found.cases
-            ],
+            values=found.spreads("blocks/s"),
             highlight=OURS,
             log=True,
         )

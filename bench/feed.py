@@ -236,10 +236,7 @@ def plots(found: Section) -> list[Bars]:
             title="Feed: operations/s to each client",
             panels=found.cases,
             rows=found.contestants,
-            values=[
-                [found.spread(name, case, RATE) for name in found.contestants]
-                for case in found.cases
-            ],
+            values=found.spreads(RATE),
             highlight=OURS,
             log=True,
         )

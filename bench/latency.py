@@ -214,10 +214,7 @@ def plots(found: Section) -> list[Bars]:
             title="Latency at the head: ms from the node to the handler",
             panels=list(PERCENTILES),
             rows=found.contestants,
-            values=[
-                [found.spread(name, "", figure) for name in found.contestants]
-                for figure in PERCENTILES
-            ],
+            values=[spreads for figure in PERCENTILES for spreads in found.spreads(figure)],
             highlight=OURS,
             log=True,
         )

@@ -103,10 +103,8 @@ class Process:
         self.close()
 
     def close(self) -> None:
-        """Kill it, with all that it started, and wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
+        """Kill it and let go of all that was held for it."""
+        self.kill()
         self._reader.join(5)
         for stream in (self._popen.stdin, self._popen.stdout):
             if stream is not None:
@@ -115,7 +113,7 @@ class Process:
         self._errors.close()
 
     def kill(self) -> None:
-        """Kill -9, and wait for its end."""
+        """Kill it, with all that it started, and wait for its end."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()

@@ -64,6 +64,12 @@ class Section(msgspec.Struct, frozen=True):
         """Return a figure's median and spread over the rounds."""
         return Spread.of(self.by_round(contestant, case, figure).values())
 
+    def spreads(self, figure: str) -> list[list[Spread | None]]:
+        """Return a figure of everyone: a list for each case, in it one for each contestant."""
+        return [
+            [self.spread(name, case, figure) for name in self.contestants] for case in self.cases
+        ]
+
     def ratio(self, ours: str, theirs: str, case: str, figure: str) -> Spread | None:
         """Return ours / theirs, pair by pair."""
         return Spread.of(

@@ -118,10 +118,7 @@ def plots(found: Section) -> list[Bars]:
             title="Catch-up in operations/s, with fuller blocks",
             panels=[f"{FULL * TIMES[case][0]} operations a block" for case in found.cases],
             rows=found.contestants,
-            values=[
-                [found.spread(name, case, RATE) for name in found.contestants]
-                for case in found.cases
-            ],
+            values=found.spreads(RATE),
             highlight=OURS,
             log=True,
         )

@@ -218,10 +218,13 @@ CONFIG: dict[str, Any] = {
 
 _REVISION = "0" * 40  # of the source; no steemd was built here
 
-HIVE_CHAIN_ID = "beeab0de" + "0" * 56
-
 VERSION = {
     "blockchain_version": CONFIG["STEEM_BLOCKCHAIN_VERSION"],
     "steem_revision": _REVISION,
     "fc_revision": _REVISION,
 }
+
+
+def chain_id(*, hive: bool) -> str:
+    """Return the id of Hive's chain, or of Steem's."""
+    return "beeab0de" + "0" * 56 if hive else str(CONFIG["STEEM_CHAIN_ID"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from steembot.devnode.constants import CONFIG, HIVE_CHAIN_ID
+from steembot.devnode.constants import chain_id
 from steembot.devnode.methods import Methods
 from steembot.devnode.rpc_errors import (
     BATCH_TOO_LARGE,
@@ -70,9 +70,8 @@ class Rpc:
     ) -> None:
         self._quirks = quirks
         self._errors = errors or itertools.count(1)
-        own = HIVE_CHAIN_ID if chain.hive else CONFIG["STEEM_CHAIN_ID"]
-        chain_id = own if quirks.chain_id is None else quirks.chain_id
-        self._methods = Methods(chain, chain_id=chain_id, unindexed=quirks.unindexed)
+        named = chain_id(hive=chain.hive) if quirks.chain_id is None else quirks.chain_id
+        self._methods = Methods(chain, chain_id=named, unindexed=quirks.unindexed)
 
     def answer(self, body: bytes) -> bytes:
         """Return the body that answers a request's body; whatever was sent, an answer comes."""

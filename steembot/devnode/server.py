@@ -30,7 +30,7 @@ from aiohttp import web
 
 from steembot.devnode import rpc_errors
 from steembot.devnode.chain import Chain
-from steembot.devnode.constants import CONFIG, HIVE_CHAIN_ID
+from steembot.devnode.constants import chain_id
 from steembot.devnode.errors import ChainError, FaultError
 from steembot.devnode.fault_kinds import KINDS
 from steembot.devnode.fault_notation import Fault
@@ -340,8 +340,7 @@ class DevNode:
         return Rpc(self._views.of(plan.view), quirks, errors=self._errors)
 
     def _wrong_chain_id(self, fault: Fault) -> str:
-        default = CONFIG["STEEM_CHAIN_ID"] if self.chain.hive else HIVE_CHAIN_ID
-        return str(fault.arguments[0] or default)
+        return str(fault.arguments[0] or chain_id(hive=not self.chain.hive))
 
     async def _control(self, request: web.Request) -> web.Response:
         if not _is_loopback(request.remote):
