@@ -88,29 +88,32 @@ def prepare(connection: sqlite3.Connection, path: Path, chain: str) -> None:
 
     Raises :class:`~steembot.errors.StateError` for a file that is newer, or another program's.
     """
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    version = _version(connection, path) if tables else 0
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise StateError(
+            f"{path} has schema version {version}, and this program knows {VERSION}; "
+            "install the steembot that wrote it, or a newer one"
+        )
     connection.execute("BEGIN IMMEDIATE")
     try:
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        version = _version(connection, path) if tables else VERSION
-        if not tables:
+        if tables:
+            for migrate in _MIGRATIONS[version - 1 :]:
+                migrate(connection)
+        else:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO meta VALUES ('chain', ?)", (chain,))
-        elif version > VERSION:
-            raise StateError(
-                f"{path} has schema version {version}, and this program knows {VERSION}; "
-                "install the steembot that wrote it, or a newer one"
-            )
-        for migrate in _MIGRATIONS[version - 1 :]:
-            migrate(connection)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # not every error leaves it open
             connection.execute("ROLLBACK")
         raise
-    if version < VERSION:
+    if tables:
         log.info("brought %s from schema version %d to %d", path, version, VERSION)
 
 

@@ -161,6 +161,18 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
     assert tables_of(old) != before
 
 
+def test_a_file_that_is_up_to_date_is_only_read(tmp_path):
+    """A start writes nothing here, and so waits for nobody who does."""
+    path = tmp_path / "bot-b.sqlite3"
+    BotState(path, chain="steem").close()
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as writer,
+        closing(sqlite3.connect(path, timeout=0)) as ours,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        schema.prepare(ours, path, "steem")
+
+
 def test_who_looks_into_an_older_file_is_told_to_restart_the_bot(old):
     """The bot may run: its file is its own to change."""
     before = tables_of(old)
