@@ -15,17 +15,18 @@ import steembot
 PACKAGE = Path(steembot.__file__).parent
 
 BELOW = {
-    "errors": set(),
+    "errors": {"text"},
     "events": set(),
     "operation": set(),
-    "journal": {"events"},
-    "metrics": {"events", "metrics_server", "repeats"},
+    "journal": {"events", "text"},
+    "metrics": {"events", "metrics_server", "repeats", "text"},
     "metrics_server": {"errors"},
-    "settings": {"errors", "chain.profiles"},
+    "settings": {"errors", "chain.profiles", "text"},
     "repeats": set(),
-    "service": {"errors", "events", "journal"},
-    "feed": {"errors", "events", "operation", "repeats"},
-    "chain": {"errors", "events", "operation", "repeats"},
+    "text": set(),
+    "service": {"errors", "events", "journal", "text"},
+    "feed": {"errors", "events", "operation", "repeats", "text"},
+    "chain": {"errors", "events", "operation", "repeats", "text"},
     # Processes: none imports another's package.
     "broadcaster": {
         "errors",
@@ -33,6 +34,7 @@ BELOW = {
         "metrics",
         "operation",
         "repeats",
+        "text",
         "settings",
         "service",
         "feed",
@@ -44,6 +46,7 @@ BELOW = {
         "metrics",
         "operation",
         "repeats",
+        "text",
         "settings",
         "service",
         "feed",
@@ -52,7 +55,17 @@ BELOW = {
     "devnode": set(),
     # On top: the command for people looks into what processes keep, and a bot author's tests
     # run the bot.
-    "cli": {"errors", "operation", "settings", "service", "feed", "chain", "broadcaster", "bot"},
+    "cli": {
+        "errors",
+        "operation",
+        "text",
+        "settings",
+        "service",
+        "feed",
+        "chain",
+        "broadcaster",
+        "bot",
+    },
     "testing": {"errors", "operation", "feed", "bot"},
 }
 """Which parts of steembot a part may import, apart from itself.
@@ -77,6 +90,7 @@ PURE = (
     "errors.py",
     "events.py",
     "repeats.py",
+    "text.py",
     "feed/wire.py",
     "feed/session.py",
     "chain/follower.py",
