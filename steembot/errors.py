@@ -56,16 +56,19 @@ class StartError(SteembotError):
 class SettingsError(StartError):
     """A setting has a value that is not allowed, or is not known at all.
 
-    ``name`` is the variable, ``value`` what it held, ``allowed`` what it may hold.
+    ``name`` is the variable, ``value`` what it held, ``allowed`` what it may hold. Of a whole file
+    ``name`` is the path, ``value`` is ``None``, and ``allowed`` says what is wrong with it.
     """
 
-    def __init__(self, name: str, value: str, allowed: str) -> None:
+    def __init__(self, name: str, value: str | None, allowed: str) -> None:
         super().__init__(name, value, allowed)
         self.name = name
         self.value = value
         self.allowed = allowed
 
     def __str__(self) -> str:
+        if self.value is None:
+            return f"{self.name}: {self.allowed}"
         # A key that somebody put into the wrong variable must not end up in a journal.
         value = "(not shown)" if _SECRET.search(self.name) else without_passwords(repr(self.value))
         return f"{self.name}={value}: {self.allowed}"

@@ -3,13 +3,12 @@
 The process's environment wins over the file, which is ``.env`` in the working directory or what
 ``STEEMBOT_SETTINGS_FILES`` names, as systemd's units do: an environment cannot be read anew at a
 reload, a file can. Every value is checked here, once, so that nothing below meets a wrong one. Read
-at start and at reload, never at import.
+at start and at reload, never at import. What a line of a file may be says :mod:`.settings_file`.
 """
 
 from __future__ import annotations
 
 import difflib
-import io
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,8 +17,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from dotenv.parser import parse_stream
 
+from steembot import settings_file
 from steembot.chain.profiles import PROFILES
 from steembot.errors import SettingsError, without_passwords
 
@@ -32,6 +31,12 @@ FILES = "STEEMBOT_SETTINGS_FILES"
 """Names absolute paths, separated by colons, that are read instead of ``.env``. One that is missing
 holds nothing; the later one wins. No setting itself: it may stand in the environment only."""
 
+INSTANCE_HANDLERS = "STEEMBOT_INSTANCE_HANDLERS"
+"""What the unit of one bot among several gives for its handlers, in the environment only. It takes
+the place of what all files but the last say: they are shared, and speak of the first bot."""
+
+_OF_UNITS = (FILES, INSTANCE_HANDLERS)
+
 Chain = Literal["steem", "hive"]
 Mode = Literal["head", "irreversible"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -43,7 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``start`` is the first block of a process's first start; ``None`` means the head. ``nodes``
     are base URLs in order of preference; ``quorum`` of them must agree on a block, and each is
     sent ``node_rate`` requests a second at most. ``log_blocks`` counts blocks. ``metrics`` is a
-    folder to write them to, an address to serve them at, or ``None``.
+    folder to write them to, an address to serve them at, or ``None``. ``files`` are those that
+    were read, and ``variables`` what they assign to names that are not ours.
     """
 
     chain: Chain
@@ -60,25 +66,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     log_level: LogLevel
     metrics: Path | tuple[str, int] | None
+    files: tuple[Path, ...] = ()
+    variables: Mapping[str, str] = {}
 
 
 def load(
-    environ: Mapping[str, str] | None = None, directory: Path | None = None, file: str = ".env"
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    *,
+    file: Path | None = None,
 ) -> Settings:
-    """Read the settings from the environment and from ``file`` in ``directory``.
+    """Read the settings from the environment and from ``.env`` in ``directory``.
 
-    What :data:`FILES` names takes the place of that file.
-    Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed.
+    ``file``, and before it what :data:`FILES` names, takes the place of that file.
+    Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed,
+    and for a file that cannot be read, or that a stranger may have put there.
     """
     environ = os.environ if environ is None else environ
-    files = [Path(file) if directory is None else directory / file]
-    if environ.get(FILES, "").strip():
-        files = [_absolute_path(FILES, path) for path in environ[FILES].strip().split(":")]
-    given: dict[str, str] = {}
-    for path in files:
-        given |= _from_dotenv(path)
-    given |= {
-        name: value for name, value in environ.items() if name.startswith(PREFIX) and name != FILES
+    files, assigned = _from_files(environ, file or (directory or Path()) / ".env")
+    variables = {name: value for name, value in assigned.items() if not name.startswith(PREFIX)}
+    given = {name: value for name, value in assigned.items() if name.startswith(PREFIX)} | {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and name not in _OF_UNITS
     }
     for name, value in given.items():
         if name not in _READERS and name not in _FOR_TESTS:
@@ -115,33 +125,31 @@ def load(
         mode=read("STEEMBOT_MODE", "head"),
         log_level=read("STEEMBOT_LOG_LEVEL", "info"),
         metrics=read("STEEMBOT_METRICS", ""),
+        files=files,
+        variables=variables,
     )
+
+
+def _from_files(environ: Mapping[str, str], here: Path) -> tuple[tuple[Path, ...], dict[str, str]]:
+    """Return the files that were read, and what they assign together."""
+    named = environ.get(FILES, "").strip()
+    paths = [_absolute_path(FILES, path) for path in named.split(":")] if named else [here]
+    found: list[Path] = []
+    assigned: dict[str, str] = {}
+    for path in paths:
+        # A user's home and a working directory may be somebody else's; /etc is root's.
+        values = settings_file.read(path, trusted=bool(named) or path.is_relative_to("/etc"))
+        if values is not None:
+            found.append(path)
+            assigned |= values
+        if INSTANCE_HANDLERS in environ and path is not paths[-1]:
+            assigned["STEEMBOT_HANDLERS"] = environ[INSTANCE_HANDLERS]
+    return tuple(found), assigned
 
 
 def changed(old: Settings, new: Settings, among: Iterable[str]) -> list[str]:
     """Return the variables of those settings, of the ones named, in which two differ."""
     return [f"{PREFIX}{name.upper()}" for name in among if getattr(old, name) != getattr(new, name)]
-
-
-def _from_dotenv(path: Path) -> dict[str, str]:
-    try:
-        if not path.is_file():
-            return {}
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(str(path), "", f"cannot be read: {error}") from error
-    values: dict[str, str] = {}
-    for binding in parse_stream(io.StringIO(text)):
-        name = binding.key or ""
-        line = binding.original.string.strip()
-        # Lines that are not ours may be of another program, written as it likes; and systemd takes
-        # a line with ; for a comment.
-        if binding.error and PREFIX in line and not line.startswith(";"):
-            place = f"{path}, line {binding.original.line}"
-            raise SettingsError(place, line, "allowed is NAME=value, with quotes in pairs")
-        if name.startswith(PREFIX):
-            values[name] = binding.value or ""
-    return values
 
 
 def _default_state_dir(environ: Mapping[str, str]) -> Path:
@@ -177,9 +185,9 @@ _URLS = "allowed are URLs such as https://api.steemit.com, with commas between t
 
 
 def _nodes(name: str, text: str) -> tuple[str, ...]:
-    urls = [url.strip() for url in text.split(",") if url.strip()]
-    if not urls:
-        raise SettingsError(name, text, _URLS)
+    urls = [url.strip() for url in text.split(",")]
+    if not all(urls):
+        raise SettingsError(name, text, f"a URL is missing beside a comma; {_URLS}")
     for url in urls:
         try:
             parts = urlsplit(url)

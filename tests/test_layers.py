@@ -21,7 +21,8 @@ BELOW = {
     "journal": {"events", "text"},
     "metrics": {"events", "metrics_server", "repeats", "text"},
     "metrics_server": {"errors"},
-    "settings": {"errors", "chain.profiles", "text"},
+    "settings": {"errors", "chain.profiles", "settings_file", "text"},
+    "settings_file": {"errors", "text"},
     "repeats": set(),
     "text": set(),
     "service": {"errors", "events", "journal", "text"},
@@ -81,7 +82,7 @@ OWNERS = {
     "beemgraphenebase": BEEM,
     "zmq": ("feed/server.py", "feed/client.py"),
     "systemd": ("service.py",),
-    "dotenv": ("settings.py",),
+    "dotenv": ("settings_file.py",),
 }
 """The only modules that may import a third-party package."""
 

@@ -94,6 +94,8 @@ WRONG = [
     ("STEEMBOT_NODES", "https://a.example https://b.example", "commas"),
     ("STEEMBOT_NODES", "https://a.example;https://b.example", "commas"),
     ("STEEMBOT_NODES", ",", "https://"),
+    ("STEEMBOT_NODES", "https://a.example,", "a URL is missing beside a comma"),
+    ("STEEMBOT_NODES", "https://a.example,,https://b.example", "a URL is missing beside a comma"),
     ("STEEMBOT_NODES", "https://a.example:99999", "65535"),
     ("STEEMBOT_NODES", "https://a.example:port", "65535"),
     ("STEEMBOT_NODES", "wss://api.steemit.com", "WebSocket nodes are not supported, because"),
@@ -189,7 +191,7 @@ def test_an_unknown_setting_suggests_the_near_one(read, name, near, value):
 
 def test_other_programs_variables_are_none_of_our_business(read, dotenv):
     """Names that do not begin with STEEMBOT_ are not looked at, wherever they stand."""
-    dotenv("DATABASE_URL=postgres://\nSTEEM_NODE=x\nSTEEMBOTS=1\nthis is = no 'line\n")
+    dotenv("DATABASE_URL=postgres://\nSTEEM_NODE=x\nSTEEMBOTS=1\n")
     assert read(STEEMBOTX="1", PATH="/bin").chain == "steem"
 
 
@@ -269,6 +271,23 @@ def test_a_named_file_is_no_setting(read, dotenv):
         read()
 
 
+def test_one_bot_among_several_has_handlers_of_its_own(read, tmp_path):
+    """The shared file speaks of the first bot's handlers; its own file and the unit do not."""
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.write_text("STEEMBOT_HANDLERS=first\nSTEEMBOT_MODE=irreversible\n")
+    of_unit = {
+        "STEEMBOT_SETTINGS_FILES": f"{shared}:{own}",
+        "STEEMBOT_INSTANCE_HANDLERS": "/bots/tips.py",
+    }
+    settings = read(**of_unit)
+    assert (settings.handlers, settings.mode) == ("/bots/tips.py", "irreversible")
+    own.write_text("export STEEMBOT_HANDLERS=tips  # installed\nWEBHOOK=https://a.example\n")
+    settings = read(**of_unit)
+    assert settings.handlers == "tips"
+    assert settings.files == (shared, own)
+    assert settings.variables == {"WEBHOOK": "https://a.example"}
+
+
 def test_a_working_directory_that_is_gone_has_no_dotenv(tmp_path, monkeypatch):
     """A process whose working directory was removed starts all the same."""
     gone = tmp_path / "gone"
@@ -288,35 +307,11 @@ def test_a_wrong_value_in_dotenv_is_named_too(read, dotenv):
         read()
 
 
-@pytest.mark.parametrize("line", ['STEEMBOT_MODE="irreversible', "STEEMBOT_MODE irreversible"])
-def test_a_line_of_dotenv_that_cannot_be_read_is_named(read, dotenv, tmp_path, line):
-    """A setting is never passed over because its line is written wrongly."""
-    dotenv(f"STEEMBOT_START=7\n{line}\n")
-    with pytest.raises(SettingsError) as caught:
-        read()
-    assert str(tmp_path / ".env") in str(caught.value)
-    assert "line 2" in str(caught.value)
-    assert repr(line) in str(caught.value)
-
-
 def test_a_path_with_a_nul_is_refused(read, dotenv):
     """No system call takes such a path, so no process starts with one."""
     dotenv("STEEMBOT_SOCKET=/tmp/\0feed\n")
     with pytest.raises(SettingsError, match="STEEMBOT_SOCKET"):
         read()
-
-
-def test_a_dotenv_that_is_no_text_is_named(read, tmp_path):
-    """A .env that is no UTF-8 is said to be so, not read in part."""
-    (tmp_path / ".env").write_bytes(b"STEEMBOT_START=7\n\xff\xfe\n")
-    with pytest.raises(SettingsError, match=r"\.env.*cannot be read"):
-        read()
-
-
-def test_a_dotenv_that_is_a_folder_is_none(read, tmp_path):
-    """Only a file holds settings."""
-    (tmp_path / ".env").mkdir()
-    assert read().start is None
 
 
 def test_the_state_directory_is_systemds(read):

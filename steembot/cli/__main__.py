@@ -6,6 +6,7 @@ Each subcommand is a module of this package and is imported when it is called.
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Any
 
@@ -47,11 +48,15 @@ class _Commands(click.Group):
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="steembot")
-def steembot() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Say which settings files were read.")
+def steembot(*, verbose: bool) -> None:
     """Look after a swarm of small processes on the Steem blockchain.
 
     Settings are STEEMBOT_* variables or come from .env, as for the processes themselves.
     """
+    if verbose:
+        logging.basicConfig(format="steembot: %(message)s")
+        logging.getLogger("steembot.cli").setLevel(logging.INFO)
 
 
 def main() -> Any:

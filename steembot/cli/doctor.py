@@ -79,6 +79,10 @@ def _versions(_: Installation) -> Iterator[Finding]:
     yield Finding("versions", ok=True, words=f"Python {platform.python_version()}, {words}")
 
 
+def _settings(place: Installation) -> Iterator[Finding]:
+    yield Finding("settings", ok=True, words=f"from {place.sources}")
+
+
 def _nodes(place: Installation) -> Iterator[Finding]:
     profile = PROFILES[place.settings.chain]
     ages: list[float] = []
@@ -255,4 +259,4 @@ def _me() -> str:
     return _name(lambda: pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
 
 
-CHECKS = (_versions, _nodes, _units, _socket, _disk, _bots)
+CHECKS = (_versions, _settings, _nodes, _units, _socket, _disk, _bots)

@@ -8,6 +8,7 @@ state of each process in a folder of its own.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ import msgspec
 
 from steembot import settings
 from steembot.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SETTINGS_FILE = Path("/etc/steembot/steembot.env")
 STATE = Path("/var/lib")
@@ -33,6 +36,12 @@ class Installation(msgspec.Struct, frozen=True):
     settings: Settings
     manager: Literal["system", "user"] | None
     state: Path | None
+
+    @property
+    def sources(self) -> str:
+        """Where its settings come from, in words."""
+        files = ", ".join(map(str, self.settings.files))
+        return f"the environment and {files}" if files else "the environment; no file was read"
 
     @property
     def systemctl(self) -> str:
@@ -77,15 +86,19 @@ def find(environ: Mapping[str, str] | None = None, directory: Path | None = None
 
     Raises :class:`~steembot.errors.SettingsError`.
     """
-    environ = os.environ if environ is None else environ
-    here = directory or Path.cwd()
+    found = _find(os.environ if environ is None else environ, directory or Path.cwd())
+    log.info("settings come from %s", found.sources)
+    return found
+
+
+def _find(environ: Mapping[str, str], here: Path) -> Installation:
     if any(name.startswith(settings.PREFIX) for name in environ) or (here / ".env").is_file():
         return Installation(settings.load(environ, here), manager=None, state=None)
     own = _own_settings_file(environ)
     if own.is_file():
         return _own(own, environ)
     if SETTINGS_FILE.is_file():
-        given = settings.load(environ, SETTINGS_FILE.parent, SETTINGS_FILE.name)
+        given = settings.load(environ, file=SETTINGS_FILE)
         return Installation(given, manager="system", state=STATE)
     return Installation(settings.load(environ, here), manager=None, state=None)
 
@@ -98,7 +111,7 @@ def _own(file: Path, environ: Mapping[str, str]) -> Installation:
     """What ``make install-user`` installed: its units say where the socket and the state are."""
     socket = runtime_dir(environ) / "steembot/broadcaster.sock"
     with_socket = {**environ, "STEEMBOT_SOCKET": str(socket)}
-    given = settings.load(with_socket, file.parent, file.name)
+    given = settings.load(with_socket, file=file)
     # A user's StateDirectory= lies below the settings up to systemd 253, and apart since then.
     apart = _home(environ, "XDG_STATE_HOME", ".local/state")
     old = file.parents[1]

@@ -56,3 +56,16 @@ def test_a_wrong_setting_is_one_line_and_status_78(steembot, command, setting, w
     assert (status, len(lines)) == (78, 1), lines
     for word in words:
         assert word in lines[0]
+
+
+def test_it_says_which_settings_files_were_read(steembot, tmp_path):
+    """With --verbose on standard error, and in what the doctor finds."""
+    _, lines = steembot("--verbose", "position")
+    assert "steembot: settings come from the environment; no file was read" in lines
+    (tmp_path / ".env").write_text("STEEMBOT_LOG_LEVEL=debug\n")
+    _, lines = steembot("-v", "position")
+    assert f"steembot: settings come from the environment and {tmp_path}/.env" in lines
+    _, lines = steembot("position")
+    assert not any(".env" in line for line in lines)
+    _, lines = steembot("doctor")
+    assert any(f"settings: from the environment and {tmp_path}/.env" in line for line in lines)
