@@ -281,9 +281,12 @@ def watchdog_interval_s(environ: Mapping[str, str] = os.environ) -> float | None
     return int(text) / 2e6 if text.isdecimal() else None
 
 
-def check_version_flag(process: str, arguments: list[str], summary: str) -> None:
-    """Answer ``--help`` and ``--version``; refuse any other argument, since settings are variables.
+def answer_flags(
+    process: str, arguments: list[str], summary: str, load_settings: Callable[[], object]
+) -> None:
+    """Answer ``--help``, ``--version`` and ``--check-settings``; refuse any other argument.
 
+    A unit checks settings before it sends SIGHUP: systemctl then says that the reload failed.
     Ends the process with ``SystemExit`` where there was an argument.
     """
     if not arguments:
@@ -296,10 +299,22 @@ def check_version_flag(process: str, arguments: list[str], summary: str) -> None
 
         print(f"steembot-{process} {version('steembot')}")  # noqa: T201
         raise SystemExit(0)
+    if arguments[0] == "--check-settings":
+        raise SystemExit(_check_settings(process, load_settings))
     raise SystemExit(
-        f"steembot-{process}: unknown argument {arguments[0]!r}; it takes none but --help and "
-        "--version: its settings are environment variables"
+        f"steembot-{process}: unknown argument {arguments[0]!r}; it takes none but --help, "
+        "--version and --check-settings: its settings are environment variables"
     )
+
+
+def _check_settings(process: str, load_settings: Callable[[], object]) -> int:
+    set_up_logging(process, "info")
+    try:
+        load_settings()
+    except StartError as error:
+        log.error("settings kept as they were: %s", error, extra=events.SETTINGS_KEPT())  # noqa: TRY400 (one line for a person)
+        return EXIT_CONFIG
+    return 0
 
 
 def state_file(directory: Path, name: str) -> Path:

@@ -147,6 +147,15 @@ def _from_files(environ: Mapping[str, str], here: Path) -> tuple[tuple[Path, ...
     return tuple(found), assigned
 
 
+def export(given: Settings) -> None:
+    """Put what the files assign to other names into the environment, where handlers look for it.
+
+    What is in the environment already stays.
+    """
+    for name, value in given.variables.items():
+        os.environ.setdefault(name, value)
+
+
 def changed(old: Settings, new: Settings, among: Iterable[str]) -> list[str]:
     """Return the variables of those settings, of the ones named, in which two differ."""
     return [f"{PREFIX}{name.upper()}" for name in among if getattr(old, name) != getattr(new, name)]

@@ -68,7 +68,12 @@ def _assignments(path: Path, text: str) -> dict[str, str]:
         line = written.strip()
         if not line or line.startswith(("#", ";")):
             continue
-        if binding.error or binding.value is None or not _NAME.fullmatch(binding.key or ""):
+        if (
+            binding.error
+            or binding.value is None
+            or "\0" in written
+            or not _NAME.fullmatch(binding.key or "")
+        ):
             blank = written[: len(written) - len(written.lstrip())].count("\n")
             place = f"{_shown(path)}, line {binding.original.line + blank}"
             shown = one_line(without_passwords(line.partition("\n")[0]), _LINE_CHARACTERS)

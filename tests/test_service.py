@@ -15,6 +15,7 @@ import pytest
 
 from steembot import service
 from steembot.errors import EXIT_CONFIG, StartError
+from tests.support.processes import Process, environment
 from tests.support.programs import PATIENCE_S, python, running
 
 
@@ -371,15 +372,16 @@ def test_the_log_goes_to_the_journal_where_standard_error_does(stream, handler):
         ([], 0, "ran\n", ""),
         (["--help"], 0, "steembot-bot - runs\n", ""),
         (["-h"], 0, "steembot-bot - runs\n", ""),
+        (["--check-settings"], 0, "", ""),
         (["--chain=hive"], 1, "", "steembot-bot: unknown argument '--chain=hive'"),
     ],
 )
-def test_arguments_are_help_and_version_alone(arguments, status, out, err):
+def test_arguments_are_flags_alone(arguments, status, out, err):
     """Settings are variables: another argument is refused before anything runs."""
     result = python(
         f"""
         from steembot import service
-        service.check_version_flag("bot", {arguments!r}, "\\nsteembot-bot - runs\\n")
+        service.answer_flags("bot", {arguments!r}, "\\nsteembot-bot - runs\\n", dict)
         print("ran")
         """
     )
@@ -387,10 +389,24 @@ def test_arguments_are_help_and_version_alone(arguments, status, out, err):
     assert result.stderr.startswith(err)
 
 
+@pytest.mark.parametrize("command", ["steembot-broadcaster", "steembot-bot"])
+def test_settings_are_checked_before_a_reload(command, tmp_path):
+    """What a unit asks before it sends SIGHUP: status 78 and one line, or nothing and status 0."""
+    (tmp_path / ".env").write_text("STEEMBOT_NODES=ftp://elsewhere\n")
+    with Process(command, "--check-settings", env=environment(), cwd=tmp_path) as process:
+        assert process.ended() == 78
+    (line,) = process.lines
+    assert "settings kept as they were: STEEMBOT_NODES='ftp://elsewhere': allowed are" in line
+    (tmp_path / ".env").write_text("STEEMBOT_NODES=http://elsewhere\n")
+    with Process(command, "--check-settings", env=environment(), cwd=tmp_path) as process:
+        assert process.ended() == 0
+    assert process.lines == []
+
+
 def test_the_version_is_said():
     """--version says which program and which version."""
     result = python(
-        "from steembot import service; service.check_version_flag('bot', ['--version'], '')"
+        "from steembot import service; service.answer_flags('bot', ['--version'], '', dict)"
     )
     assert result.returncode == 0
     assert re.fullmatch(r"steembot-bot \d+\.\d+\.\d+\S*\n", result.stdout)

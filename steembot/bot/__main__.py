@@ -1,7 +1,7 @@
 """steembot-bot - run one bot's handlers on the feed.
 
 SYNOPSIS
-    steembot-bot [--help | --version]
+    steembot-bot [--help | --version | --check-settings]
 
 DESCRIPTION
     Connects to the broadcaster's socket, asks for just the operation types that the bot's
@@ -40,13 +40,13 @@ from __future__ import annotations
 
 import sys
 
-from steembot import service
+from steembot import service, settings
 from steembot.bot import process
 
 
 def main() -> int:
     """Run the bot and return its exit status."""
-    service.check_version_flag("bot", sys.argv[1:], __doc__ or "")
+    service.answer_flags("bot", sys.argv[1:], __doc__ or "", settings.load)
     return service.run("bot", process.run)
 
 

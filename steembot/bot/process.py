@@ -53,6 +53,7 @@ def run() -> None:
     service.set_up_logging("bot", given.log_level, STEEMBOT_BOT=given.bot_name)
     # The watchdog ends a hung handler with SIGABRT; the journal then says where it hung.
     faulthandler.enable()
+    settings.export(given)
     bot = load_bot(given.handlers)
     check_types(bot, given.handlers, given.chain, virtual_ops=given.virtual_ops)
     path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")

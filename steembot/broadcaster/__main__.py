@@ -1,7 +1,7 @@
 """steembot-broadcaster - follow the chain, serve it as a feed.
 
 SYNOPSIS
-    steembot-broadcaster [--help | --version]
+    steembot-broadcaster [--help | --version | --check-settings]
 
 DESCRIPTION
     Follows a Steem blockchain over HTTP(S) and passes every operation on, by type, to local
@@ -45,7 +45,7 @@ import contextlib
 import ctypes
 import sys
 
-from steembot import service
+from steembot import service, settings
 from steembot.broadcaster.broadcaster import Broadcaster
 
 _M_ARENA_MAX = -8  # malloc.h of glibc, mallopt(3)
@@ -56,7 +56,7 @@ def main() -> int:
     # glibc keeps freed memory apart for each thread; these threads take turns anyway.
     with contextlib.suppress(AttributeError):  # another C library has no such thing
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-    service.check_version_flag("broadcaster", sys.argv[1:], __doc__ or "")
+    service.answer_flags("broadcaster", sys.argv[1:], __doc__ or "", settings.load)
     return service.run("broadcaster", lambda: Broadcaster().run())
 
 

@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from steembot import settings
 from steembot.bot import runner as bot_runner
 from steembot.bot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
@@ -62,6 +63,7 @@ def command(
     if first is not None and last is not None and last < first:
         raise click.BadParameter(f"--to {last} is below --from {first}")
     named = given.handlers if handlers is None else _place(handlers)
+    settings.export(given)
     bot = load_bot(named)
     check_types(bot, named, given.chain, virtual_ops=given.virtual_ops or file is not None)
     blocks, total = _blocks(given, first, last, file)

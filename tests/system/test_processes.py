@@ -182,10 +182,12 @@ def test_says_how_it_is_and_reloads_without_dropping_a_client(
         machine.wait_for_entry(
             unit, steembot.new(lambda e: "settings read again: log level debug" in e["MESSAGE"])
         )
-    # One that is not allowed changes nothing.
+    # One that is not allowed fails the reload, and changes nothing.
     steembot.settings("STEEMBOT_LOG_LEVEL=loud")
-    machine.systemctl("reload", BROADCASTER, BOT)
     for unit in (BROADCASTER, BOT):
+        failed = machine.run("systemctl", "reload", unit, check=False)
+        assert failed.returncode == 1
+        assert f"Job for {unit} failed" in failed.stderr
         machine.wait_for_entry(
             unit, steembot.new(lambda e: "STEEMBOT_LOG_LEVEL='loud'" in e["MESSAGE"])
         )
@@ -207,7 +209,7 @@ def test_a_reload_replaces_the_node_under_a_connected_bot(
     before = steembot.lives()
     # A bad list first: nothing changes, and the journal names it.
     steembot.settings("STEEMBOT_NODES=ftp://elsewhere")
-    machine.systemctl("reload", BROADCASTER)
+    machine.systemctl("reload", BROADCASTER, check=False)
     kept = machine.wait_for_entry(
         BROADCASTER, steembot.new(lambda e: "STEEMBOT_NODES='ftp://elsewhere'" in e["MESSAGE"])
     )

@@ -94,6 +94,8 @@ class Bots:
         """Give a bot its handlers and settings; it is not started."""
         self.machine.write(f"/etc/steembot/bots/{name}.py", HANDLERS)
         self.machine.write(f"/etc/steembot/bots/{name}.env", settings)
+        # Root's alone: systemd hands it on.
+        self.machine.run("chmod", "600", f"/etc/steembot/bots/{name}.env")
 
     def lines(self, name: str) -> list[str]:
         """Return the cursors of the transfers that a bot named, in order."""
@@ -236,7 +238,8 @@ def test_an_instance_is_its_own(bots: Bots, cursors: list[str]) -> None:
     bots.serve()
     machine = bots.machine
     bots.add("one", "STEEMBOT_BOT_NAME=another\n")
-    bots.add("two_b-c", "STEEMBOT_HANDLERS=steembot.bot.handlers.new_posts\n")
+    # By the rules of steembot.env: systemd's own reader would drop an export.
+    bots.add("two_b-c", "export STEEMBOT_HANDLERS=steembot.bot.handlers.new_posts  # mine\n")
     machine.systemctl("enable", "steembot-bot@one", "steembot-bot@two_b-c")
     machine.systemctl("start", "steembot.target")
     bots.wait_for("one", cursors[-1])
@@ -246,6 +249,14 @@ def test_an_instance_is_its_own(bots: Bots, cursors: list[str]) -> None:
         for name in ("one", "two_b-c")
     }
     assert len(users) == 2
+    # A file is not needed, and one that cannot be read is named as its owner knows it.
+    machine.run("rm", "/etc/steembot/bots/one.env")
+    machine.systemctl("restart", "steembot-bot@one")
+    machine.write("/etc/steembot/bots/two_b-c.env", "https://b.example\n")
+    machine.systemctl("restart", "steembot-bot@two_b-c", check=False)
+    bots.wait_for("two_b-c", "two_b-c.env (the unit's LoadCredential=), line 1='https://b.example'")
+    bots.add("two_b-c", "STEEMBOT_HANDLERS=steembot.bot.handlers.new_posts\n")
+    machine.systemctl("restart", "steembot-bot@two_b-c")
     assert "0" not in users
     for name in ("one", "two_b-c"):
         state = f"/var/lib/steembot-bot-{name}/bot-{name}.sqlite3"
