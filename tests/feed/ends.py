@@ -40,7 +40,7 @@ REPOSITORY = Path(__file__).parents[2]
 class Driven:
     """A server whose turns the test takes, so that all happens in one thread.
 
-    ``clock`` is what the server is told that the time is. It goes on by what the test adds and by
+    ``clock`` is what the server is told that the time is. The test adds to it, and so does
     each wait for something, so that to the server a machine that is busy is no slower than others.
     """
 
@@ -50,7 +50,7 @@ class Driven:
         self.server = FeedServer(
             chain, chain="steem", path=path, listener=listener, words=lambda: "well"
         )
-        self.added_s = 0.0
+        self.clock = BEGINNING_S
         self._dealers: list[Dealer] = []
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 2000)
@@ -63,11 +63,6 @@ class Driven:
             dealer.close()
         self._context.term()
         self.server.close()
-
-    @property
-    def clock(self) -> float:
-        """What the time is, for the server."""
-        return BEGINNING_S + self.added_s
 
     def turn(self) -> float:
         """Let the server do what is to be done."""
@@ -82,7 +77,7 @@ class Driven:
                 return
             assert time.monotonic() < deadline, "it never came to that"
             self.server.wait((), LOOK_S)
-            self.added_s += LOOK_S
+            self.clock += LOOK_S
 
     def event(self, client: FeedClient) -> Event:
         """Return the client's next event but heartbeats, while the server serves."""
@@ -326,24 +321,34 @@ class Clock:
     """Real monotonic time, and what a test adds to it.
 
     It can be stopped, so that it does not matter how long the test takes. No client's wait ends by
-    its timeout then: let it wait for what is sure to come, or not at all.
+    its timeout then: let it wait for what is sure to come, or not at all. A stopped clock adds as
+    the client does, one amount after the other: ``now + 0.1`` is then the very number that the
+    client waits for, which a sum taken in another order may miss by its last bit.
     """
 
     def __init__(self):
-        self.added_s = 0.0
+        self._ahead_s = 0.0
         self._stopped_s = None
 
     def __call__(self) -> float:
-        now = time.monotonic() if self._stopped_s is None else self._stopped_s
-        return now + self.added_s
+        if self._stopped_s is not None:
+            return self._stopped_s
+        return time.monotonic() + self._ahead_s
 
-    def stop(self) -> None:
-        """Let no time pass but what is added."""
-        self._stopped_s = time.monotonic()
+    def add(self, seconds: float) -> None:
+        """Let so much time pass at once."""
+        if self._stopped_s is None:
+            self._ahead_s += seconds
+        else:
+            self._stopped_s += seconds
+
+    def stop(self, at_s: float | None = None) -> None:
+        """Let no time pass but what is added; from where it stands, or from that time on."""
+        self._stopped_s = self() if at_s is None else at_s
 
     def go_on(self) -> None:
         """Let time pass again, from where it stands."""
-        self.added_s -= time.monotonic() - self._stopped_s
+        self._ahead_s = self._stopped_s - time.monotonic()
         self._stopped_s = None
 
 

@@ -67,7 +67,7 @@ def test_undo_progress_and_heartbeats_are_passed_on(driven):
         assert isinstance(driven.event(reader.client), wire.Undo)
         progress = driven.event(reader.client)
         assert (type(progress), progress.cursor.block_num) == (wire.Progress, 4)
-        driven.added_s += 2.0
+        driven.clock += 2.0
         beats = []
         driven.until(lambda: beats.append(reader.client.receive(0)) or beats[-1])
         assert beats[-1] == wire.Heartbeat(head=driven.chain.head, irreversible=0)
@@ -188,16 +188,16 @@ def test_a_server_that_hangs_is_noticed_by_its_silence(tmp_path):
             assert isinstance(reader.next(), Connected)
             reader.read_to(3)
             hung.freeze()
-            reader.clock.added_s += client_module.SILENCE_S - 1
+            reader.clock.add(client_module.SILENCE_S - 1)
             assert last_words(reader) is None
             assert reader.client.connected
-            reader.clock.added_s += client_module.SILENCE_S + 1
+            reader.clock.add(client_module.SILENCE_S + 1)
             event = last_words(reader)
             assert isinstance(event, Disconnected)
             assert "nothing heard for 10 s" in event.reason
             assert len(reader.asked) == 1
             for _ in range(3):
-                reader.clock.added_s += client_module.FIRST_RETRY_S
+                reader.clock.add(client_module.FIRST_RETRY_S)
                 assert reader.client.receive(0) is None  # it is said once
                 assert len(reader.asked) == 2
         reader.clock.go_on()
@@ -208,18 +208,22 @@ def test_a_server_that_hangs_is_noticed_by_its_silence(tmp_path):
     assert reader.nums == [1, 2, 3, 4]
 
 
-def test_a_server_that_never_answers_is_tried_again(tmp_path):
-    """Where somebody listens and nobody answers, the client tries anew and tells nothing."""
+@pytest.mark.parametrize("uptime_s", [0.1, 13.7, 134450.808, 255143.519, 93950.201])
+def test_a_server_that_never_answers_is_tried_again(tmp_path, uptime_s):
+    """Where somebody listens and nobody answers, the client tries anew and tells nothing.
+
+    That holds whatever the machine's uptime is, also where a sum is rounded.
+    """
     path = tmp_path / "feed.sock"
     with listening(path), Reader(path) as reader:
-        reader.clock.stop()
+        reader.clock.stop(uptime_s)
         for attempt in range(1, 4):
             assert reader.client.receive(0) is None
             assert len(reader.asked) == attempt
-            reader.clock.added_s += client_module.SILENCE_S + 1
+            reader.clock.add(client_module.SILENCE_S + 1)
             assert reader.client.receive(0) is None
             assert len(reader.asked) == attempt
-            reader.clock.added_s += client_module.FIRST_RETRY_S
+            reader.clock.add(client_module.FIRST_RETRY_S)
 
 
 def test_a_handler_that_takes_long_does_not_lose_its_server(driven):
@@ -229,10 +233,10 @@ def test_a_handler_that_takes_long_does_not_lose_its_server(driven):
         for _ in range(3):
             assert isinstance(driven.event(reader.client), wire.BlockMessage)
         assert reader.client.receive(0.05) is None
-        driven.added_s += server_module.HEARTBEAT_S
+        driven.clock += server_module.HEARTBEAT_S
         driven.turn()
         assert reader.client._poller.poll(PATIENCE_S * 1000)  # it is here, and nobody read it
-        reader.clock.added_s += 60
+        reader.clock.add(60)
         assert isinstance(reader.client.receive(0), wire.Heartbeat)
         assert reader.client.receive(0.05) is None
         assert reader.client.connected
@@ -254,7 +258,7 @@ def test_a_refused_client_tries_again(driven):
             assert reader.client.receive(0) is None
         assert len(reader.asked) == 1
         driven.chain.grow(("vote",), ("vote",), ("vote",))
-        reader.clock.added_s += client_module.RETRY_S
+        reader.clock.add(client_module.RETRY_S)
         assert isinstance(driven.event(reader.client), Connected)
         assert driven.event(reader.client).num == 6
 
@@ -315,7 +319,7 @@ def test_a_server_that_is_none_is_told_as_refusing(tmp_path, frame, code, words)
             for _ in range(5):  # it does not hammer
                 assert reader.client.receive(0) is None
             assert len(reader.asked) == attempt
-            reader.clock.added_s += client_module.RETRY_S
+            reader.clock.add(client_module.RETRY_S)
 
 
 def test_nonsense_in_the_middle_ends_the_connection(tmp_path):
@@ -326,7 +330,7 @@ def test_nonsense_in_the_middle_ends_the_connection(tmp_path):
         event = reader.next()
         assert isinstance(event, Disconnected)
         assert "nonsense" in event.reason
-        reader.clock.added_s += client_module.RETRY_S
+        reader.clock.add(client_module.RETRY_S)
         assert isinstance(reader.next(), Connected)
 
 

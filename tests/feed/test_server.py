@@ -79,7 +79,7 @@ def test_heartbeats_come_to_subscribed_clients_alone(driven):
     while dealer.heard(heartbeats=True) is not None:
         pass
     for _ in range(3):
-        driven.added_s += server_module.HEARTBEAT_S
+        driven.clock += server_module.HEARTBEAT_S
         beat = dealer.receive(heartbeats=True)
         assert beat == wire.Heartbeat(head=driven.chain.head, irreversible=0)
     assert stranger.heard(heartbeats=True) is None
@@ -310,7 +310,7 @@ def test_a_clients_death_is_noticed_at_once(driven, said):
         process.stdin.close()
     driven.chain.grow(("vote",))
     for _ in range(5):
-        driven.added_s += server_module.HEARTBEAT_S
+        driven.clock += server_module.HEARTBEAT_S
         driven.turn()
     assert said()[1:] == [
         f"client mortal (pid {process.pid}, uid {os.getuid()}) left: its connection closed"

@@ -123,7 +123,7 @@ def test_what_is_not_zeromqs_protocol_is_dropped(driven, said, neighbour, data):
             raw.sendall(data)
     driven.until(lambda: len(said()) > before)
     # What else there were to say would come when the connection is accounted for.
-    driven.added_s += server_module.HEARTBEAT_S
+    driven.clock += server_module.HEARTBEAT_S
     driven.turn()
     driven.turn()
     lines = said()[before:]
@@ -165,7 +165,7 @@ def test_a_flood_of_connections_is_said_once_a_minute(driven, said):
                 raw.connect(str(driven.path))
         driven.until(lambda counted=20 * flood: told() + driven.server._mute == counted)
     assert len(said()) == 1
-    driven.added_s += REPEAT_S + 1
+    driven.clock += REPEAT_S + 1
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(driven.path))
     driven.until(lambda: len(said()) == 2)
@@ -194,7 +194,7 @@ def test_a_client_that_tries_again_and_again_is_no_news(driven, said):
         assert dealer.receive().code == ErrorCode.ABOVE_HEAD
         dealer.close()
     assert len(said()) == 1
-    driven.added_s += REPEAT_S + 1
+    driven.clock += REPEAT_S + 1
     dealer = driven.dealer()
     dealer.subscribe(after="9")
     dealer.receive()
