@@ -20,7 +20,8 @@
     ├── ForkTooDeepError          the node's chain leaves ours below what can be undone
     ├── WireError                 bytes on the feed that are no message of ours
     ├── FeedError                 the broadcaster refused what a client asked for
-    ├── StateError                a state file belongs to something else or is damaged
+    ├── StateError                a state file cannot be used: another's, newer, in use
+    │   └── DamagedError          a state file holds something else than was written
     ├── UnknownShapeError         an operation in a shape that is not known for sure
     ├── RecordingError            a file with recorded blocks cannot be read
     └── DiskError                 a state file cannot be written now: no room, or the disk fails
@@ -195,7 +196,11 @@ class DiskError(SteembotError):
 
 
 class StateError(SteembotError):
-    """A state file belongs to something else, is newer than this program, or is damaged."""
+    """A state file cannot be used: it is another program's, newer than this one, or in use."""
+
+
+class DamagedError(StateError):
+    """A state file does not hold what was written to it."""
 
 
 class UnknownShapeError(SteembotError):

@@ -10,11 +10,9 @@ operation of a type that only one of the two wanted may be on record, and may be
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote
 
 import msgspec
 
@@ -23,6 +21,7 @@ from steembot.bot.handled import Place, Record
 from steembot.errors import StateError
 from steembot.feed import wire
 from steembot.operation import Block, Cursor, RawOperation
+from steembot.storage import database
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -72,27 +71,24 @@ class Books:
                 f"there is no bot's state at {path}; name the bot with --bot, and its folder with "
                 "STEEMBOT_STATE_DIR"
             )
-        self._connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro", uri=True, timeout=10, isolation_level=None
-        )
+        self._connection = database.connect(path, remedy=schema.REMEDY, read_only=True)
         try:
             # One snapshot: a running bot goes on, and forgets its oldest blocks as it does.
             self._connection.execute("BEGIN")
             schema.check(self._connection, path)
-            (position,) = self._connection.execute("SELECT position FROM progress").fetchone()
+            row = self._connection.execute("SELECT position FROM progress").fetchone()
+            if row is None:
+                raise self._connection.damaged("it has no position")
+            self.after: str | None = row[0]
             rows = self._connection.execute(
                 "SELECT after_block, types FROM subscription ORDER BY after_block"
             )
             self._subscriptions: list[tuple[int, list[str]]] = [
                 (after, types.split()) for after, types in rows
             ]
-        except (sqlite3.DatabaseError, TypeError) as error:
-            self._connection.close()
-            raise StateError(f"{path} is no bot's state that can be read: {error}") from error
-        except StateError:
+        except BaseException:
             self._connection.close()
             raise
-        self.after: str | None = position
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ import msgspec
 from steembot.bot import schema
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
+from steembot.storage import database
 
 MAX_DEAD_LETTERS = 10_000
 
@@ -195,12 +196,10 @@ def opened(path: Path) -> Iterator[DeadLetters]:
     """
     if not path.exists():
         raise StateError(f"there is no bot's state at {path}")
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+    connection = database.connect(path, remedy=schema.REMEDY)
     try:
         schema.check(connection, path)
         yield DeadLetters(connection)
-    except sqlite3.DatabaseError as error:
-        raise StateError(f"{path} cannot be used: {error}") from error
     finally:
         connection.close()
 

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from steembot.errors import StateError
+from steembot.storage.files import open_beside, unusable
 
 SIZE = 256 * 1024
 """Bytes, and so the bound on what waits to be committed."""
@@ -31,7 +31,8 @@ _HEADER = struct.Struct("<QII")  # generation, length, CRC-32 of the content
 class Redo:
     """The redo log at ``path``, made if there is none.
 
-    Raises :class:`~steembot.errors.StateError` where that is not possible.
+    Raises :class:`~steembot.errors.StateError` where that is not possible, and
+    :class:`~steembot.errors.DiskError` where there is no room for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +42,7 @@ class Redo:
             os.posix_fallocate(descriptor, 0, SIZE)
             self._memory = mmap.mmap(descriptor, SIZE)
         except OSError as error:
-            raise StateError(f"{path} cannot be made: {error.strerror}") from error
+            raise unusable(path, error) from error
         finally:
             os.close(descriptor)
         self._generation = 0
@@ -82,18 +83,3 @@ class Redo:
             if zlib.crc32(content) != checksum:
                 return
             yield content
-
-
-def open_beside(path: Path, flags: int) -> int:
-    """Open a file that lies beside a bot's, made if there is none; return its descriptor.
-
-    Raises :class:`~steembot.errors.StateError` where that is not possible.
-    """
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        if os.geteuid() == 0:  # an administrator's command: the bot must be able to open it
-            folder = path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
-    except OSError as error:
-        raise StateError(f"{path} cannot be opened: {error.strerror}") from error
-    return descriptor

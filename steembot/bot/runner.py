@@ -143,6 +143,7 @@ class Runner:
                 try:
                     timer(self._context)
                 except Exception:
+                    self._state.check()
                     self._state.drop_changes()
                     log.exception(
                         "the timer %r failed; it runs again later",
@@ -256,6 +257,7 @@ class Runner:
                 if rule.where is None or rule.where(operation, context):
                     rule.handler(operation, context)
         except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
+            self._state.check()
             self._state.drop_changes()
             return traceback.format_exc()
         return None

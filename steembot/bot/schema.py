@@ -14,8 +14,15 @@ from pathlib import Path
 import msgspec
 
 from steembot.errors import StateError
+from steembot.storage.database import Connection
 
 log = logging.getLogger(__name__)
+
+REMEDY = (
+    "restore it from a backup, or move it away with what lies beside it (-wal, -shm, .redo) to "
+    "begin anew"
+)
+"""What a person has to do when a bot's file is damaged: it can't be fetched from anywhere."""
 
 APPLICATION_ID = 0x53424254  # "SBBT": marks a bot's file (sqlite.org, PRAGMA application_id)
 
@@ -83,7 +90,7 @@ _MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (_one_row_for_a_bl
 VERSION = 1 + len(_MIGRATIONS)
 
 
-def prepare(connection: sqlite3.Connection, path: Path, chain: str) -> None:
+def prepare(connection: Connection, path: Path, chain: str) -> None:
     """Make the tables of a new file, or bring those of an older one up to date.
 
     Raises :class:`~steembot.errors.StateError` for a file that is newer, or another program's.
@@ -97,8 +104,7 @@ def prepare(connection: sqlite3.Connection, path: Path, chain: str) -> None:
             f"{path} has schema version {version}, and this program knows {VERSION}; "
             "install the steembot that wrote it, or a newer one"
         )
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection.transaction():
         if tables:
             for migrate in _MIGRATIONS[version - 1 :]:
                 migrate(connection)
@@ -108,11 +114,6 @@ def prepare(connection: sqlite3.Connection, path: Path, chain: str) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("INSERT INTO meta VALUES ('chain', ?)", (chain,))
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # not every error leaves it open
-            connection.execute("ROLLBACK")
-        raise
     if tables:
         log.info("brought %s from schema version %d to %d", path, version, VERSION)
 

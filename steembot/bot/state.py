@@ -8,10 +8,7 @@ the attempt is on record, so that an operation which kills the process is known 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +20,12 @@ from steembot.bot import schema
 from steembot.bot.dead_letters import DeadLetter, DeadLetters
 from steembot.bot.handled import Handled
 from steembot.bot.posts import Posts
-from steembot.bot.redo import Redo, open_beside
+from steembot.bot.redo import Redo
 from steembot.bot.values import KeyValue
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
+from steembot.storage import database
+from steembot.storage.files import Lock
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -54,8 +53,16 @@ class BotState:
 
     def __init__(self, path: Path, *, chain: str) -> None:
         self._path = path
-        self._lock: int | None = _locked(path)
-        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+        self._lock = Lock(
+            path.with_suffix(".lock"),
+            f"another process uses the bot's state {path}; stop that one, or give each bot a "
+            "STEEMBOT_BOT_NAME of its own",
+        )
+        try:
+            self._connection = database.connect(path, remedy=schema.REMEDY)
+        except BaseException:
+            self._lock.release()
+            raise
         self._position: str | None = None
         self._attempt: str | None = None
         self._deaths = 0
@@ -91,9 +98,16 @@ class BotState:
         if self._redo is not None:
             self._redo.close()
             self._redo = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
+
+    def check(self) -> None:
+        """Raise what went wrong with the file, even if a handler has caught it.
+
+        A handler reads the file through ``ctx.state``. That the file fails then is no failure of
+        the handler, and nothing that it left may become durable.
+        """
+        if self._connection.failure is not None:
+            raise self._connection.failure
 
     @property
     def position(self) -> Cursor | None:
@@ -274,20 +288,14 @@ class BotState:
 
     def _open(self, chain: str) -> None:
         connection = self._connection
-        try:
-            schema.prepare(connection, self._path, chain)
-            connection.execute("PRAGMA journal_mode = WAL")
-            # Survives every crash of the process. A power cut may take the last commits, state
-            # and position alike, and their operations come again.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA cache_size = -1024")  # KiB
-            connection.execute("PRAGMA journal_size_limit = 4194304")
-            self._load(chain)
-        except sqlite3.DatabaseError as error:
-            raise StateError(
-                f"the bot's state {self._path} cannot be read: {error}; restore it from a backup, "
-                "or move it away to begin anew"
-            ) from error
+        schema.prepare(connection, self._path, chain)
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Survives every crash of the process. A power cut may take the last commits, state and
+        # position alike, and their operations come again.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -1024")  # KiB
+        connection.execute("PRAGMA journal_size_limit = 4194304")
+        self._load(chain)
 
     def _load(self, chain: str) -> None:
         (known,) = self._connection.execute(
@@ -319,6 +327,7 @@ class BotState:
     def _note(self, record: _Record) -> None:
         """Make a record durable; whatever it changed is settled."""
         assert self._redo is not None  # noqa: S101 (as long as the state is open)
+        self.check()
         self._is_committed = False
         if not self._redo.append(_pack(record)):
             self.commit()
@@ -339,48 +348,20 @@ class BotState:
     def _transaction(self) -> Iterator[None]:
         """Change the file; what was finished before goes into it first, with the position."""
         assert self._redo is not None  # noqa: S101 (as long as the state is open)
+        self.check()
         generation = secrets.randbits(63)
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        try:
+        with self._connection.transaction() as connection:
             self.values.write()
             self.posts.write()
             self._handled.write()
-            execute(
+            connection.execute(
                 "UPDATE progress SET position = ?, attempt = ?, deaths = ?",
                 (self._position, self._attempt, self._deaths),
             )
-            execute("INSERT OR REPLACE INTO meta VALUES ('redo', ?)", (str(generation),))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('redo', ?)", (str(generation),))
             yield
-            execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # not every error leaves it open
-                execute("ROLLBACK")
-            raise
         self.values.written()
         self.posts.written()
         self._handled.written()
         self._is_committed = True
         self._redo.restart(generation)
-
-
-def _locked(path: Path) -> int:
-    """Take a bot's lock, which the end of a process gives back, however it ends.
-
-    A file of its own: closing any descriptor of SQLite's would undo SQLite's locks (sqlite.org,
-    "How To Corrupt An SQLite Database File", 2.2).
-    """
-    place = path.with_suffix(".lock")
-    lock = open_beside(place, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise StateError(
-            f"another process uses the bot's state {path}; stop that one, or give each bot a "
-            "STEEMBOT_BOT_NAME of its own"
-        ) from error
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock

@@ -26,6 +26,7 @@ from steembot import events
 from steembot.chain.follower import Change
 from steembot.errors import DiskError, StateError
 from steembot.operation import Block, BlockRef
+from steembot.storage.files import Lock
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,16 @@ class BlockLog:
         self.first_wanted: int | None = None
         self._readers = threading.local()
         self._compress = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress
-        self._writer = self._open_or_set_aside()
+        self._lock_file = Lock(
+            path.with_suffix(".lock"),
+            f"another broadcaster uses the block log {path}; stop that one, or give each a "
+            "STEEMBOT_STATE_DIR of its own",
+        )
+        try:
+            self._writer = self._open_or_set_aside()
+        except BaseException:
+            self._lock_file.release()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +114,7 @@ class BlockLog:
     def close(self) -> None:
         """Close the writer's connection; a reader's closes with its thread."""
         self._writer.close()
+        self._lock_file.release()
 
     # ---- what a session reads
 

@@ -269,7 +269,7 @@ def test_a_file_that_is_no_bots_is_refused(tmp_path):
     with pytest.raises(StateError, match="no bot's state"), dead_letters.opened(tmp_path / "other"):
         pass
     (tmp_path / "text").write_bytes(b"x" * 5000)
-    with pytest.raises(StateError, match="cannot be used"), dead_letters.opened(tmp_path / "text"):
+    with pytest.raises(StateError, match="is damaged"), dead_letters.opened(tmp_path / "text"):
         pass
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from steembot.bot import schema
 from steembot.bot.handled import AUDIT_BLOCKS, Handled, read
 from steembot.operation import BLOCK_LEVEL, Cursor
+from steembot.storage.database import Connection
 
 cursors = st.builds(
     Cursor,
@@ -31,8 +32,8 @@ steps = st.lists(
 )
 
 
-def made() -> tuple[sqlite3.Connection, Handled]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def made() -> tuple[Connection, Handled]:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
     schema.prepare(connection, Path("x"), "steem")
     return connection, Handled(connection)
 

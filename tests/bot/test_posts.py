@@ -15,6 +15,7 @@ from steembot.bot.posts import Posts, is_patch
 from steembot.bot.runner import Runner
 from steembot.bot.state import BotState
 from steembot.operation import Block, RawOperation
+from steembot.storage.database import Connection
 from tests.bot.conftest import message, undo
 from tests.support.blocks import block_id
 
@@ -145,7 +146,7 @@ def test_a_parked_new_post_is_still_new_when_it_is_redriven(run):
 
 def test_memory_is_bounded_and_forgets_the_oldest(tmp_path):
     """Beyond the bound those go whose last version is the oldest."""
-    connection = sqlite3.connect(tmp_path / "s", isolation_level=None)
+    connection = sqlite3.connect(tmp_path / "s", isolation_level=None, factory=Connection)
     from steembot.bot import schema  # noqa: PLC0415
     from steembot.operation import unpack  # noqa: PLC0415
 

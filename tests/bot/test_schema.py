@@ -12,8 +12,9 @@ from steembot.bot.audit import Books
 from steembot.bot.dead_letters import opened
 from steembot.bot.handled import AUDIT_BLOCKS
 from steembot.bot.state import BotState
-from steembot.errors import StateError
+from steembot.errors import DiskError, StateError
 from steembot.operation import Cursor
+from steembot.storage.database import Connection
 
 # As version 1 wrote it. This is never changed again.
 VERSION_1 = """
@@ -149,11 +150,11 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
 
     def fail(connection):
         schema._one_row_for_a_block(connection)
-        raise sqlite3.OperationalError("database or disk is full")
+        raise DiskError("database or disk is full")
 
     with monkeypatch.context() as broken:
         broken.setattr(schema, "_MIGRATIONS", (fail,))
-        with pytest.raises(StateError, match="disk is full"):
+        with pytest.raises(DiskError, match="disk is full"):
             BotState(old, chain="steem")
     assert tables_of(old) == before
     with BotState(old, chain="steem") as state:
@@ -167,7 +168,7 @@ def test_a_file_that_is_up_to_date_is_only_read(tmp_path):
     BotState(path, chain="steem").close()
     with (
         closing(sqlite3.connect(path, isolation_level=None)) as writer,
-        closing(sqlite3.connect(path, timeout=0)) as ours,
+        closing(sqlite3.connect(path, timeout=0, factory=Connection)) as ours,
     ):
         writer.execute("BEGIN IMMEDIATE")
         schema.prepare(ours, path, "steem")
