@@ -21,7 +21,8 @@
     ├── WireError                 bytes on the feed that are no message of ours
     ├── FeedError                 the broadcaster refused what a client asked for
     ├── StateError                a state file cannot be used: another's, newer, in use
-    │   └── DamagedError          a state file holds something else than was written
+    │   ├── DamagedError          a state file holds something else than was written
+    │   └── ForeignFileError      a state file is another program's, another chain's, or newer
     ├── UnknownShapeError         an operation in a shape that is not known for sure
     ├── RecordingError            a file with recorded blocks cannot be read
     └── DiskError                 a state file cannot be written now: no room, or the disk fails
@@ -200,7 +201,23 @@ class StateError(SteembotError):
 
 
 class DamagedError(StateError):
-    """A state file does not hold what was written to it."""
+    """A state file does not hold what was written to it.
+
+    ``path`` is the file, ``reason`` what is wrong, ``remedy`` what a person has to do.
+    """
+
+    def __init__(self, path: str, reason: str, remedy: str) -> None:
+        super().__init__(path, reason, remedy)
+        self.path = path
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged: {self.reason}; {self.remedy}"
+
+
+class ForeignFileError(StateError):
+    """A state file is another program's, of another chain, or of a newer version."""
 
 
 class UnknownShapeError(SteembotError):

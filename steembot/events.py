@@ -223,11 +223,20 @@ DISK_BACK = Event(
     "There is room again, and the feed goes on where it stood still.",
     NOTHING,
 )
+BLOCK_DAMAGED = Event(
+    "71ee8b8946a34205b75ffbeeacb4fa3b",
+    "A block of the block log is damaged",
+    "The disk did not give back what was written there; the message names the block. It is fetched "
+    "again from the nodes and written anew. A bot that wants it waits meanwhile, and is given "
+    "nothing that is damaged. Said once a minute at most.",
+    "Check the disk: its SMART values, the kernel's log.",
+)
 LOG_SET_ASIDE = Event(
     "ae00c86ebb064ced9810e2560f637710",
     "The block log was set aside and begun anew",
     "Its file is damaged or holds another chain. It was renamed, and its blocks are fetched "
-    "again from the nodes when a bot wants them.",
+    "again from the nodes when a bot wants them. The newest blocks of a damaged file are taken "
+    "over as far as they can be read. Two such files are kept, older ones are removed.",
     "Remove the file named in the message when nobody wants to look at it any more. If it was "
     "damaged, check the disk.",
 )

@@ -1,57 +1,42 @@
 """The block log: the chain's recent blocks, durable, in SQLite. Written before it is served.
 
-Two tables: ``block`` is the chain as it is now, one row a number; ``removed`` holds what forks
-took away, for clients that still have to undo it. A :class:`~steembot.chain.follower.Change` is
-one transaction, so a crash leaves the chain before it or after it.
+A :class:`~steembot.chain.follower.Change` is one transaction, so a crash leaves the chain before it
+or after it. One thread writes (:meth:`BlockLog.apply`), one other may read; the newest blocks are
+also kept in memory, up to ``cache_bytes``, because they are what live clients ask for.
 
-Bodies are compressed. One thread writes (:meth:`BlockLog.apply`), one other may read; the newest
-blocks are also kept in memory, up to ``cache_bytes``, because they are what live clients ask for.
+A disk can change what was written. No row is believed without its checksum
+(:mod:`~steembot.broadcaster.block_file`). A block whose row is damaged is fetched again from the
+chain, by its number and checked against its neighbours' ids, and the row is written anew. A file
+whose structure is damaged is set aside, and a new one begun with the newest blocks.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
-
-import msgspec
-import zstandard
+from typing import Self
 
 from steembot import events
+from steembot.broadcaster import block_file
+from steembot.broadcaster.block_file import Tail
+from steembot.broadcaster.log_file import LogFile
 from steembot.chain.follower import Change
-from steembot.errors import DiskError, StateError
+from steembot.errors import DamagedError, DiskError, StateError
 from steembot.operation import Block, BlockRef
-from steembot.storage.files import Lock
+from steembot.repeats import Repeats
+from steembot.storage.database import Connection
 
 log = logging.getLogger(__name__)
 
-APPLICATION_ID = 0x53424C47  # "SBLG": marks the file as ours (sqlite.org, PRAGMA application_id)
-SCHEMA_VERSION = 1
-COMPRESSION_LEVEL = 1  # zstd's fastest but one; a block shrinks to a quarter
+FETCH_AGAIN_S = 5.0
+"""The pause before a damaged block is asked for again that the nodes did not give."""
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID, STRICT;
-CREATE TABLE block (
-    num INTEGER PRIMARY KEY,
-    id BLOB NOT NULL,
-    previous BLOB NOT NULL,
-    timestamp INTEGER NOT NULL,
-    operations BLOB NOT NULL
-) STRICT;
-CREATE TABLE removed (
-    id BLOB PRIMARY KEY,
-    num INTEGER NOT NULL,
-    previous BLOB NOT NULL,
-    timestamp INTEGER NOT NULL,
-    operations BLOB NOT NULL
-) STRICT;
-CREATE INDEX removed_num ON removed (num);
-""".replace("value)", "value ANY)")
+MENDED_BLOCKS = 100
+"""Blocks that were fetched again and wait to be written; others are fetched once more."""
 
 _BLOCK_BYTES = 400
 """What Python's objects around a block weigh."""
@@ -66,7 +51,8 @@ class BlockLog:
 
     ``chain`` names the blockchain: a file of another one is set aside, as is a damaged one, and
     the log begins anew. ``keep_blocks`` is how many of the newest blocks stay; ``older`` gives
-    what is older than those, as :meth:`older` does.
+    what is older than those, as :meth:`older` does, and damaged blocks. ``rejected(num)`` is called
+    when a block that it gave is not the one of our chain.
     """
 
     def __init__(
@@ -77,12 +63,13 @@ class BlockLog:
         keep_blocks: int,
         cache_bytes: int = 2 * 1024 * 1024,
         older: Callable[[int], Block | None] = _no_older,
+        rejected: Callable[[int], None] | None = None,
     ) -> None:
         self._path = path
-        self._chain = chain
         self._keep_blocks = keep_blocks
         self._cache_bytes = cache_bytes
         self._older = older
+        self._rejected = rejected
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, Block] = OrderedDict()
         self._cached_bytes = 0
@@ -91,19 +78,13 @@ class BlockLog:
         self._oldest: int | None = None
         self._irreversible = 0
         self._forks = 0
+        self._mended: dict[int, Block] = {}
+        self._fetch_due = float("-inf")
+        self._repeats = Repeats()
+        self._is_writing = False
         self.first_wanted: int | None = None
-        self._readers = threading.local()
-        self._compress = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress
-        self._lock_file = Lock(
-            path.with_suffix(".lock"),
-            f"another broadcaster uses the block log {path}; stop that one, or give each a "
-            "STEEMBOT_STATE_DIR of its own",
-        )
-        try:
-            self._writer = self._open_or_set_aside()
-        except BaseException:
-            self._lock_file.release()
-            raise
+        self._file = LogFile(path, chain, self._say_damage)
+        self._load()
 
     def __enter__(self) -> Self:
         return self
@@ -112,9 +93,22 @@ class BlockLog:
         self.close()
 
     def close(self) -> None:
-        """Close the writer's connection; a reader's closes with its thread."""
-        self._writer.close()
-        self._lock_file.release()
+        """Close the file, and let another process have it."""
+        self._file.close()
+
+    def _load(self) -> None:
+        tail = self._file.tail
+        self._oldest, self._irreversible = self._file.oldest, self._file.irreversible
+        if tail.blocks:
+            head = tail.blocks[-1]
+            self._head = head.ref
+            self._head_timestamp = head.timestamp
+            self._irreversible = min(self._irreversible, head.num)
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether nothing of a damaged file could be saved: how far the chain was is not known."""
+        return self._file.was_lost
 
     # ---- what a session reads
 
@@ -145,23 +139,37 @@ class BlockLog:
 
     def id_at(self, num: int) -> str | None:
         """The id of the block of that number on the chain as it is now."""
-        with self._lock:
-            cached = self._cache.get(num)
-        if cached is not None:
-            return cached.id
-        row = self._read("SELECT id FROM block WHERE num = ?", num)
-        return None if row is None else bytes(row[0]).hex()
+        head = self._head
+        if head is not None and num == head.num:
+            return head.id
+        block = self.block(num)
+        if block is not None:
+            return block.id
+        if not self._holds(num):
+            return None
+        after = self._intact(num + 1)  # the block itself is damaged, or was pruned this instant
+        return None if after is None else after.previous
 
     def block(self, num: int) -> Block | None:
-        """The block of that number on the chain as it is now."""
+        """The block of that number on the chain as it is now.
+
+        ``None`` also while a damaged one is being fetched again.
+        """
         with self._lock:
-            cached = self._cache.get(num)
-        if cached is not None:
-            return cached
-        row = self._read(
-            "SELECT num, id, previous, timestamp, operations FROM block WHERE num = ?", num
-        )
-        return None if row is None else _block(row)
+            known = self._cache.get(num) or self._mended.get(num)
+        if known is not None:
+            return known
+        try:
+            row = self._file.read("num", num)
+            if row is not None:
+                return block_file.to_block(row)
+        except (StateError, DiskError, ValueError) as error:
+            reason = str(error)
+        else:
+            if self._is_writing:
+                return None  # pruned or removed this instant
+            reason = "it is missing"
+        return self._fetch_again(num, reason) if self._holds(num) else None
 
     def older(self, num: int) -> Block | None:
         """A block from before :attr:`oldest`; ``None`` while it is being fetched.
@@ -171,62 +179,142 @@ class BlockLog:
         return self._older(num)
 
     def removed(self, block_id: str) -> Block | None:
-        """A block that a fork removed from the chain."""
-        row = self._read(
-            "SELECT num, id, previous, timestamp, operations FROM removed WHERE id = ?",
-            bytes.fromhex(block_id),
+        """A block that a fork removed from the chain; ``None`` too where it is damaged."""
+        try:
+            row = self._file.read("id", bytes.fromhex(block_id), table="removed")
+            return None if row is None else block_file.to_block(row)
+        except (StateError, DiskError, ValueError) as error:
+            self._say_damage(f"a block that a fork removed, {block_id},", str(error))
+        return None
+
+    # ---- damaged blocks
+
+    def _holds(self, num: int) -> bool:
+        """Tell whether the log is to have a block of that number."""
+        head = self._head
+        return head is not None and (self._oldest or head.num) <= num <= head.num
+
+    def _intact(self, num: int) -> Block | None:
+        """A block that is in memory or whole on the disk."""
+        with self._lock:
+            known = self._cache.get(num) or self._mended.get(num)
+        if known is not None:
+            return known
+        try:
+            row = self._file.read("num", num)
+            return None if row is None else block_file.to_block(row)
+        except (StateError, DiskError, ValueError):
+            return None
+
+    def _fetch_again(self, num: int, reason: str) -> Block | None:
+        """Fetch a damaged block from the chain; ``None`` while that is under way."""
+        self._say_damage(f"block {num}", reason)
+        now = time.monotonic()
+        # What a fork can still remove is not known to nodes for certain.
+        if num > self._irreversible or now < self._fetch_due:
+            return None
+        try:
+            block = self._older(num)
+        except LookupError:
+            self._fetch_due = now + FETCH_AGAIN_S
+            return None
+        if block is None:
+            return None
+        if not self._is_ours(block):
+            self._fetch_due = now + FETCH_AGAIN_S
+            if self._rejected is not None:
+                self._rejected(num)
+            return None
+        with self._lock:
+            if len(self._mended) < MENDED_BLOCKS:
+                self._mended[num] = block
+        return block
+
+    def _is_ours(self, block: Block) -> bool:
+        """Tell whether a block is the one that its neighbours join."""
+        head = self._head
+        if head is not None and block.num == head.num:
+            return block.id == head.id
+        before, after = self._intact(block.num - 1), self._intact(block.num + 1)
+        return (before is None or before.id == block.previous) and (
+            after is None or after.previous == block.id
         )
-        return None if row is None else _block(row)
+
+    def _say_damage(self, what: str, reason: str) -> None:
+        if self._repeats.is_due("damage", time.monotonic()):
+            log.error(
+                "%s of the block log %s is damaged: %s; it is fetched again from the chain, and so "
+                "is whatever else is damaged",
+                what,
+                self._path,
+                reason,
+                extra=events.BLOCK_DAMAGED(),
+            )
 
     # ---- what the chain's thread writes
 
     def apply(self, change: Change, irreversible: int) -> None:
         """Make a change of the chain durable, then visible to readers.
 
-        Raises :class:`~steembot.errors.DiskError` when there is no room; nothing has changed then,
-        and the same change may be applied again later.
+        Raises :class:`~steembot.errors.DiskError` when there is no room, or the disk fails; nothing
+        has changed then, and the same change may be applied again later.
         """
+        self._is_writing = True
         try:
-            oldest = self._write(change, irreversible)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise
-            raise DiskError(f"the block log {self._path} cannot be written: {error}") from error
-        self._show(change, oldest, irreversible)
+            oldest, mended = self._write_somewhere(change, irreversible)
+            self._show(change, oldest, irreversible, mended)
+        except StateError as error:  # damaged again at once, or in use by another program
+            raise DiskError(str(error)) from error
+        finally:
+            self._is_writing = False
 
-    def _write(self, change: Change, irreversible: int) -> int | None:
-        writer = self._writer
+    def _write_somewhere(self, change: Change, irreversible: int) -> tuple[int | None, list[int]]:
+        """Write a change to the file, or to a new one if that is damaged."""
+        if not self._file.damage:
+            try:
+                return self._write(change, irreversible)
+            except DamagedError as error:
+                self._file.damage = error.reason
+        self._begin_anew()
+        return self._write(change, irreversible)
+
+    def _begin_anew(self) -> None:
+        """Go on in a new file with the newest blocks."""
+        run: list[Block] = []
+        num = self._head.num if self._head else 0
+        while len(run) < block_file.TAIL_BLOCKS and (block := self._intact(num)) is not None:
+            run.append(block)
+            num -= 1
+        tail = Tail(tuple(reversed(run)))
+        self._file.renew(tail, self._irreversible)
+        with self._lock:
+            self._oldest = tail.blocks[0].num if tail.blocks else None
+            self._mended.clear()
+
+    def _write(self, change: Change, irreversible: int) -> tuple[int | None, list[int]]:
         oldest = self._oldest
-        with writer:
-            writer.execute("BEGIN IMMEDIATE")
+        with self._lock:
+            mended = list(self._mended.values())
+        if mended and not block_file.is_sound(self._file.writer):
+            raise DamagedError(str(self._path), "its structure is damaged", "")
+        with self._file.writer.transaction() as writer:
+            if mended:
+                block_file.put(writer, [block for block in mended if self._holds(block.num)])
             for ref in change.removed:
-                writer.execute(
-                    "INSERT OR REPLACE INTO removed (id, num, previous, timestamp, operations) "
-                    "SELECT id, num, previous, timestamp, operations FROM block WHERE num = ?",
-                    (ref.num,),
-                )
+                block = self._intact(ref.num)
+                if block is not None:
+                    block_file.put(writer, (block,), table="removed")
                 writer.execute("DELETE FROM block WHERE num = ?", (ref.num,))
-            for block in change.appended:
-                writer.execute(
-                    "INSERT INTO block (num, id, previous, timestamp, operations) "
-                    "VALUES (?, ?, ?, ?, ?)",
-                    (
-                        block.num,
-                        bytes.fromhex(block.id),
-                        bytes.fromhex(block.previous),
-                        block.timestamp,
-                        self._compress(block.packed),
-                    ),
-                )
+            block_file.put(writer, change.appended)
             if irreversible != self._irreversible:
-                self._put_meta(writer, "irreversible", irreversible)
+                block_file.put_meta(writer, "irreversible", irreversible)
             if change.appended:
                 if oldest is None:
                     oldest = change.appended[0].num
                 oldest = self._prune(writer, oldest, change.appended[-1].num)
-        return oldest
+        return oldest, [block.num for block in mended]
 
-    def _prune(self, writer: sqlite3.Connection, oldest: int, head: int) -> int:
+    def _prune(self, writer: Connection, oldest: int, head: int) -> int:
         least = head - self._keep_blocks + 1
         if oldest >= least:
             return oldest
@@ -234,8 +322,12 @@ class BlockLog:
         writer.execute("DELETE FROM removed WHERE num < ?", (least,))
         return least
 
-    def _show(self, change: Change, oldest: int | None, irreversible: int) -> None:
+    def _show(
+        self, change: Change, oldest: int | None, irreversible: int, mended: list[int]
+    ) -> None:
         with self._lock:
+            for num in mended:
+                self._mended.pop(num, None)
             for ref in change.removed:
                 self._uncache(ref.num)
             for block in change.appended:
@@ -257,128 +349,3 @@ class BlockLog:
         cached = self._cache.pop(num, None)
         if cached is not None:
             self._cached_bytes -= len(cached.packed) + _BLOCK_BYTES
-
-    # ---- the file
-
-    def _read(self, query: str, key: int | bytes) -> tuple[Any, ...] | None:
-        reader: sqlite3.Connection | None = getattr(self._readers, "connection", None)
-        if reader is None:
-            reader = self._connect()
-            reader.execute("PRAGMA query_only = ON")
-            self._readers.connection = reader
-        row: tuple[Any, ...] | None = reader.execute(query, (key,)).fetchone()
-        return row
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=10, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA cache_size = -1024")  # KiB
-        return connection
-
-    def _open_or_set_aside(self) -> sqlite3.Connection:
-        if not self._path.exists():
-            self._move_companions(None)  # somebody removed just the file itself
-        try:
-            return self._open()
-        except (
-            sqlite3.DatabaseError,
-            StateError,
-            zstandard.ZstdError,
-            msgspec.MsgspecError,
-        ) as error:
-            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
-                raise
-            aside = self._path.with_name(f"{self._path.name}.set-aside-{time.time_ns() // 10**9}")
-            log.error(  # noqa: TRY400 (one line for a person; the reason is in it)
-                "the block log %s cannot be used: %s; it is kept as %s and a new one is begun",
-                self._path,
-                error,
-                aside.name,
-                extra=events.LOG_SET_ASIDE(),
-            )
-            self._path.replace(aside)
-            self._move_companions(aside)
-            return self._open()
-
-    def _move_companions(self, aside: Path | None) -> None:
-        """Take SQLite's files beside the log (sqlite.org, "WAL-mode File Format") with it."""
-        for suffix in ("-wal", "-shm"):
-            companion = self._path.with_name(self._path.name + suffix)
-            if aside is None:
-                companion.unlink(missing_ok=True)
-            elif companion.exists():
-                companion.replace(aside.with_name(aside.name + suffix))
-
-    def _open(self) -> sqlite3.Connection:
-        connection = self._connect()
-        try:
-            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if tables == 0:
-                self._create(connection)
-            elif application_id != APPLICATION_ID:
-                raise StateError("it is a database of another program")
-            elif version != SCHEMA_VERSION:
-                raise StateError(
-                    f"it has schema version {version}, and this program knows {SCHEMA_VERSION}"
-                )
-            connection.execute("PRAGMA journal_mode = WAL")
-            # With WAL, NORMAL survives every crash of the process; a power cut may take the last
-            # blocks, and they are fetched again.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA journal_size_limit = 16777216")
-            self._load(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _create(self, connection: sqlite3.Connection) -> None:
-        connection.executescript(
-            f"PRAGMA application_id = {APPLICATION_ID}; BEGIN; {_SCHEMA}"
-            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
-        self._put_meta(connection, "chain", self._chain)
-
-    def _load(self, connection: sqlite3.Connection) -> None:
-        chain = self._meta(connection, "chain")
-        if chain != self._chain:
-            raise StateError(f"it holds blocks of the chain {chain!r}, not of {self._chain!r}")
-        (oldest,) = connection.execute("SELECT min(num) FROM block").fetchone()
-        row = connection.execute(
-            "SELECT num, id, previous, timestamp, operations FROM block ORDER BY num DESC LIMIT 1"
-        ).fetchone()
-        if row is not None:
-            head = _block(row)
-            _ = head.operations  # raises if it is damaged
-            self._head = head.ref
-            self._head_timestamp = head.timestamp
-        self._oldest = oldest
-        self._irreversible = int(str(self._meta(connection, "irreversible") or 0))
-
-    @staticmethod
-    def _meta(connection: sqlite3.Connection, name: str) -> object:
-        row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else row[0]
-
-    @staticmethod
-    def _put_meta(connection: sqlite3.Connection, name: str, value: object) -> None:
-        connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
-
-
-def _block(row: tuple[Any, ...]) -> Block:
-    num, block_id, previous, timestamp, operations = row
-    return Block(
-        num=num,
-        id=block_id.hex(),
-        previous=previous.hex(),
-        timestamp=timestamp,
-        packed=zstandard.decompress(operations),
-    )
-
-
-def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Tell a damaged file from a busy or unreadable one, which setting aside would not mend."""
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

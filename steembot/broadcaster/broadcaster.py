@@ -58,15 +58,20 @@ class Broadcaster:
             service.Service() as daemon,
             History(nodes, self._wake) as history,
             BlockLog(
-                path, chain=given.chain, keep_blocks=given.log_blocks, older=history.block
+                path,
+                chain=given.chain,
+                keep_blocks=given.log_blocks,
+                older=history.block,
+                rejected=history.reject,
             ) as block_log,
         ):
-            block_log.first_wanted = given.start
-            _say_beginning(given, block_log)
+            # After a loss bots may be far above the first block ever wanted: begin at the head.
+            block_log.first_wanted = None if block_log.was_lost else given.start
+            _say_beginning(block_log)
             following = Following(
                 nodes,
                 given.quorum,
-                lambda nodes, quorum: self._stream(given, nodes, quorum, block_log),
+                lambda nodes, quorum: self._stream(nodes, quorum, block_log),
                 self._wake,
             )
             reloading = Reloading(given, nodes, following, history, block_log)
@@ -112,9 +117,7 @@ class Broadcaster:
         """Let the main thread look for what there is to send. From any thread."""
         os.eventfd_write(self._changed, 1)
 
-    def _stream(
-        self, given: Settings, nodes: Sequence[Node], quorum: int, block_log: BlockLog
-    ) -> ChainStream:
+    def _stream(self, nodes: Sequence[Node], quorum: int, block_log: BlockLog) -> ChainStream:
         """Make a stream that goes on where the block log ends."""
 
         def apply(change: Change, irreversible: int) -> None:
@@ -127,7 +130,7 @@ class Broadcaster:
             nodes,
             tip=block_log.head,
             irreversible=block_log.irreversible,
-            start=given.start,
+            start=block_log.first_wanted,
             id_at=block_log.id_at,
             apply=apply,
             quorum=quorum,
@@ -213,18 +216,18 @@ class Broadcaster:
         return ", ".join(words)
 
 
-def _say_beginning(given: Settings, block_log: BlockLog) -> None:
+def _say_beginning(block_log: BlockLog) -> None:
     if block_log.head is not None:
         log.info(
             "going on after block %s of the block log",
             block_log.head,
             extra=events.GOING_ON(STEEM_BLOCK=block_log.head.num),
         )
-    elif given.start is not None:
+    elif block_log.first_wanted is not None:
         log.info(
             "beginning with block %d",
-            given.start,
-            extra=events.BEGINNING(STEEM_BLOCK=given.start),
+            block_log.first_wanted,
+            extra=events.BEGINNING(STEEM_BLOCK=block_log.first_wanted),
         )
 
 

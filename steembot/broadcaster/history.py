@@ -81,6 +81,12 @@ class History:
                 raise LookupError(num)
             return block
 
+    def reject(self, num: int) -> None:
+        """Take note that a block which was given is not the chain's: ask another node first."""
+        with self._lock:
+            self._spans.pop(num // self._span_blocks, None)
+            self._nodes = [*self._nodes[1:], *self._nodes[:1]]
+
     def _want(self, span: int) -> None:
         if span in self._spans or span in self._wanted or len(self._wanted) >= WANTED_SPANS:
             return

@@ -29,6 +29,7 @@ _MISUSE = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.NotSupporte
 """Mistakes of this program, and no state of the file."""
 
 _BAD_CONTENT = (
+    sqlite3.SQLITE_IOERR_READ,
     sqlite3.SQLITE_IOERR_SHORT_READ,
     sqlite3.SQLITE_IOERR_CORRUPTFS,
 )
@@ -57,7 +58,7 @@ def translated(
         return DiskError(f"{path} cannot be written: {error}; {writable(path)}")
     if primary in _IN_USE:
         return StateError(f"{path} is kept locked by another program ({error}); end that one")
-    return DamagedError(f"{path} is damaged: {error}; {remedy}")
+    return DamagedError(str(path), str(error), remedy)
 
 
 def _guarded(method: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -120,7 +121,7 @@ class Connection(sqlite3.Connection):
 
     def damaged(self, what: str) -> DamagedError:
         """Take note that the file's content is not what was written; return what to raise."""
-        ours = DamagedError(f"{self.path} is damaged: {what}; {self.remedy}")
+        ours = DamagedError(str(self.path), what, self.remedy)
         if self.failure is None:
             self.failure = ours
         return ours
