@@ -355,6 +355,15 @@ TYPE_SWITCHED_OFF = Event(
     "STEEMBOT_VIRTUAL_OPS=0.",
     "Set STEEMBOT_VIRTUAL_OPS=1 and restart the broadcaster.",
 )
+UNREADABLE = Event(
+    "df05cc94039144348264672add1d8773",
+    "The bot @STEEMBOT_BOT@ passed by an operation of block @STEEM_BLOCK@ that nobody can read",
+    "The body of the operation (@STEEM_TYPE@) is no JSON object. No handler was called for it, and "
+    "the bot went on. It is said once a minute at most; the metric "
+    "steembot_operations_unreadable_total counts each.",
+    "Nothing, if it is rare: anybody may write what they like on the chain. Otherwise compare the "
+    "block at another node, and name that one in STEEMBOT_NODES.",
+)
 TIMER_FAILED = Event(
     "6eb2771d31554acdbcf5415444506b2c",
     "A timer of the bot failed",

@@ -17,7 +17,7 @@ PACKAGE = Path(steembot.__file__).parent
 BELOW = {
     "errors": {"text"},
     "events": set(),
-    "operation": set(),
+    "operation": {"text"},
     "journal": {"events", "text"},
     "metrics": {"events", "metrics_server", "repeats", "text"},
     "metrics_server": {"errors"},

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
+import math
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from steembot.bot import operation_types
 from steembot.bot.filters import Filter
+from steembot.bot.functions import check_function
 from steembot.feed import wire
 from steembot.operation import Operation
 
@@ -66,23 +67,20 @@ class Bot:
         failure. ``max_age``, in seconds or a ``timedelta``, leaves out operations whose block is
         older. Raises ``ValueError`` for what is no type of Steem or Hive.
         """
-        max_age_s = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
-        if max_age_s is not None and not max_age_s > 0:
-            raise ValueError(f"max_age={max_age!r}: must be more than 0 seconds")
+        max_age_s = None if max_age is None else _seconds(max_age, f"max_age={max_age!r}")
         return self._register(self._rules, types, where, max_age_s)
 
     def undo(self, *types: str, where: Where | None = None) -> Callable[[_H], _H]:
         """Call the function for each operation that was delivered and then undone by a fork."""
         return self._register(self._undo_rules, types, where, None)
 
-    def every(self, seconds: float) -> Callable[[_T], _T]:
-        """Call the function every so many seconds, between two operations."""
-        if not seconds > 0:
-            raise ValueError(f"every({seconds!r}): seconds must be more than 0")
+    def every(self, period: float | timedelta) -> Callable[[_T], _T]:
+        """Call the function every so many seconds, or ``timedelta``, between two operations."""
+        period_s = _seconds(period, f"every({period!r})")
 
         def register(timer: _T) -> _T:
-            _check_takes(timer, 1, "a timer takes ctx")
-            self.timers.append((seconds, timer))
+            check_function(timer, ("ctx",), "a timer")
+            self.timers.append((period_s, timer))
             return timer
 
         return register
@@ -128,10 +126,10 @@ class Bot:
         for kind in types:
             _check_type(kind)
         if where is not None:
-            _check_takes(where, 2, "a condition takes op and ctx")
+            check_function(where, ("op", "ctx"), "a condition")
 
         def register(handler: _H) -> _H:
-            _check_takes(handler, 2, "a handler takes op and ctx")
+            check_function(handler, ("op", "ctx"), "a handler")
             for kind in dict.fromkeys(types):
                 table.setdefault(kind, []).append(Rule(handler, where, max_age_s))
             return handler
@@ -139,24 +137,27 @@ class Bot:
         return register
 
 
+def _seconds(given: float | timedelta, words: str) -> float:
+    """Return a duration in seconds, which must be finite and more than 0."""
+    seconds = given.total_seconds() if isinstance(given, timedelta) else given
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ValueError(  # noqa: TRY004 (one kind of error for whatever is registered wrongly)
+            f"{words}: allowed are seconds as a number, or a timedelta"
+        )
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{words}: must be more than 0 seconds, and finite")
+    return float(seconds)
+
+
 def _check_type(kind: object) -> None:
-    if kind == wire.EVERY_TYPE or kind in operation_types.KNOWN:
+    if isinstance(kind, str) and (kind == wire.EVERY_TYPE or kind in operation_types.KNOWN):
         return
     near = operation_types.nearest(kind) if isinstance(kind, str) else None
     raise ValueError(
         f"{kind!r} is no operation type of Steem or Hive; "
-        + (f"did you mean {near!r}?" if near else "write it as the chain does, such as 'comment'")
+        + (
+            f"did you mean {near!r}?"
+            if near
+            else "write each as the chain does: @bot.on('comment')"
+        )
     )
-
-
-def _check_takes(function: Any, count: int, words: str) -> None:
-    """Refuse at the start what would fail at each operation."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # a builtin that does not tell
-        return
-    try:
-        signature.bind(*range(count))
-    except TypeError as error:
-        name = getattr(function, "__name__", repr(function))
-        raise ValueError(f"{name}{signature} cannot be called: {words}") from error

@@ -23,6 +23,7 @@ from steembot.bot import schema
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
 from steembot.storage import database
+from steembot.text import storable
 
 MAX_DEAD_LETTERS = 10_000
 
@@ -128,7 +129,7 @@ class DeadLetters:
                 int(undo),
                 operation.type,
                 _encode(operation).decode(),
-                _shortened(error),
+                _shortened(storable(error)),
                 int(time.time()),
             ),
         )
@@ -184,7 +185,7 @@ class DeadLetters:
         self._connection.execute(
             "UPDATE dead_letter SET wanted = 0, deaths = 0, redriven = redriven + 1, error = ? "
             "WHERE id = ? AND NOT dropped",
-            (_shortened(error), number),
+            (_shortened(storable(error)), number),
         )
 
 

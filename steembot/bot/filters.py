@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from steembot.operation import Operation
+from steembot.bot.functions import check_answer, check_function
+from steembot.operation import Operation, decode_leniently
 
 if TYPE_CHECKING:
     from steembot.bot.context import Context
@@ -33,23 +34,28 @@ class Filter:
         self.remembers = remembers
 
     def __call__(self, op: Operation, ctx: Context) -> bool:  # noqa: D102 (the class says it)
-        return bool(self._ask(op, ctx))
+        answer = self._ask(op, ctx)
+        if answer is not True and answer is not False:
+            check_answer(self, answer)
+        return bool(answer)
 
     def __and__(self, other: Ask) -> Filter:
+        right = _made(other)
         return Filter(
-            lambda op, ctx: self(op, ctx) and other(op, ctx),
-            f"({self} & {_words_of(other)})",
-            remembers=self.remembers or _remembers(other),
+            lambda op, ctx: self(op, ctx) and right(op, ctx),
+            f"({self} & {right})",
+            remembers=self.remembers or right.remembers,
         )
 
     def __rand__(self, other: Ask) -> Filter:
         return _made(other) & self
 
     def __or__(self, other: Ask) -> Filter:
+        right = _made(other)
         return Filter(
-            lambda op, ctx: self(op, ctx) or other(op, ctx),
-            f"({self} | {_words_of(other)})",
-            remembers=self.remembers or _remembers(other),
+            lambda op, ctx: self(op, ctx) or right(op, ctx),
+            f"({self} | {right})",
+            remembers=self.remembers or right.remembers,
         )
 
     def __ror__(self, other: Ask) -> Filter:
@@ -63,15 +69,14 @@ class Filter:
 
 
 def _made(ask: Ask) -> Filter:
-    return ask if isinstance(ask, Filter) else Filter(ask, _words_of(ask))
+    if isinstance(ask, Filter):
+        return ask
+    check_function(ask, ("op", "ctx"), "a condition")
+    return Filter(ask, _words_of(ask))
 
 
 def _words_of(ask: Ask) -> str:
     return repr(ask) if isinstance(ask, Filter) else getattr(ask, "__name__", repr(ask))
-
-
-def _remembers(ask: Ask) -> bool:
-    return isinstance(ask, Filter) and ask.remembers
 
 
 # ---- posts and replies. On Steem a post, a reply and an edit of either are all `comment`.
@@ -192,8 +197,8 @@ def metadata_of(op: Operation) -> dict[str, Any]:
     given = op.value.get("json_metadata")
     if isinstance(given, str):
         try:
-            given = msgspec.json.decode(given)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            given = decode_leniently(given)
+        except msgspec.MsgspecError:
             return {}
     return given if isinstance(given, dict) else {}
 

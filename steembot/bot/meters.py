@@ -17,6 +17,7 @@ class Meters:
         self._begun = time.time()
         self._durations = metrics.Histogram()
         self._failures = metrics.Counts()
+        self._unreadable = metrics.Counts()
         self.block: int | None = None
         self.connected = False
         self.dead_letters = 0
@@ -26,6 +27,10 @@ class Meters:
         self._durations.observe(kind, seconds)
         if failed:
             self._failures.add(kind)
+
+    def passed_by(self, kind: str) -> None:
+        """Count an operation of that type whose body nobody can read."""
+        self._unreadable.add(kind)
 
     def collect(self) -> Iterator[Metric]:
         """Give all metrics. From any thread."""
@@ -64,4 +69,10 @@ class Meters:
             "counter",
             "Calls of a bot's handlers that raised.",
             self._failures.samples("type", bot=self._bot),
+        )
+        yield Metric(
+            "steembot_operations_unreadable_total",
+            "counter",
+            "Operations that a bot passed by, since their body is no JSON object.",
+            self._unreadable.samples("type", bot=self._bot),
         )

@@ -107,6 +107,7 @@ class BotProcess:
             alive=daemon.alive if meters is None else self._alive,
             chain=given.chain,
             called=None if meters is None else meters.called,
+            passed_by=None if meters is None else meters.passed_by,
         )
         self._repeats = Repeats()
         self._on_record = False

@@ -18,10 +18,12 @@ from steembot import events
 from steembot.bot.bot import COMMENT, Bot, Rule
 from steembot.bot.context import Context, fields
 from steembot.bot.dead_letters import DeadLetter
+from steembot.bot.functions import check_answer, check_result
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
 from steembot.repeats import Repeats
+from steembot.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ class Runner:
     ``pause(seconds)`` waits between tries and raises :class:`Stopped` when the process is to end;
     ``alive()`` is called after each operation, and feeds the watchdog. ``clock`` gives monotonic
     seconds, ``now`` seconds since 1970. ``chain`` names the blockchain.
-    ``called(type, seconds, failed)`` is told of each call of the handlers.
+    ``called(type, seconds, failed)`` is told of each call of the handlers, ``passed_by(type)`` of
+    each operation that no handler could have read.
     """
 
     def __init__(
@@ -67,9 +70,11 @@ class Runner:
         chain: str = "steem",
         dry_run: bool = False,
         called: Callable[[str, float, bool], None] | None = None,
+        passed_by: Callable[[str], None] | None = None,
     ) -> None:
         self._bot = bot
         self._called = called
+        self._passed_by = passed_by
         self._state = state
         self._pause = pause
         self._alive = alive
@@ -113,7 +118,7 @@ class Runner:
             cursor = _cursor(block, raw)
             if self._state.letters.has(cursor):
                 # Its handler never succeeded, so there is nothing to take back.
-                operation, _ = _unpacked(raw, block, message.timestamp)
+                operation = self._unpacked(raw, block, message.timestamp)
                 forgotten = operation if raw.type == COMMENT else None
                 self._state.finish(position, undone=cursor, forgotten=forgotten)
                 continue
@@ -141,7 +146,8 @@ class Runner:
                 self._due[index] = now + seconds
                 self._context.enter(None)
                 try:
-                    timer(self._context)
+                    check_result(timer, timer(self._context))
+                    self._state.values.take_changes()
                 except Exception:
                     self._state.check()
                     self._state.drop_changes()
@@ -181,15 +187,25 @@ class Runner:
         state = self._state
         undo = undone is not None
         deaths = 0 if state.is_begun(attempt) else state.begin(attempt)
-        operation, error = _unpacked(raw, block, timestamp)
-        if error is None and deaths >= DEATHS:
+        operation = self._unpacked(raw, block, timestamp)
+        if operation is None:  # no handler could have read it: nobody failed
+            state.finish(position, then, undone=undone, handled=None if undo else position)
+            self._alive()
+            return
+
+        def again() -> Operation:
+            """Make the operation anew: a handler may have changed its value."""
+            return unpack(raw, block, timestamp)
+
+        error = None
+        if deaths >= DEATHS:
             error = f"its handler killed or hung the process {deaths} times"
         can_run = error is None
         forgotten = self._forgotten(operation, undo=undo)
         while True:
             if can_run:
                 try:
-                    error = self._try(operation, undo=undo)
+                    error = self._try(operation, again, undo=undo)
                 except Stopped:
                     state.abandon()
                     raise
@@ -200,7 +216,7 @@ class Runner:
                     state.finish(position, then, handled=position)
                 break
             if state.letters.has_room:
-                self._park(operation, error, position, undo=undo, forgotten=forgotten)
+                self._park(again(), error, position, undo=undo, forgotten=forgotten)
                 break
             # A pause is no death, and what is redriven in it has a count of its own.
             state.abandon()
@@ -208,10 +224,29 @@ class Runner:
             state.begin(attempt)
         self._alive()
 
-    def _try(self, operation: Operation, *, undo: bool) -> str | None:
+    def _unpacked(self, raw: RawOperation, block: BlockRef, timestamp: int) -> Operation | None:
+        """Parse an operation's body; one that nobody can read is counted and passed by."""
+        try:
+            return unpack(raw, block, timestamp)
+        except msgspec.MsgspecError as error:
+            if self._passed_by is not None:
+                self._passed_by(raw.type)
+            if self._repeats.is_due("unreadable", self._clock()):
+                log.warning(
+                    "passed by %s of block %d, whose body nobody can read: %s",
+                    raw.type,
+                    block.num,
+                    one_line(str(error)),
+                    extra=events.UNREADABLE(STEEM_BLOCK=block.num, STEEM_TYPE=raw.type),
+                )
+            return None
+
+    def _try(
+        self, operation: Operation, again: Callable[[], Operation], *, undo: bool
+    ) -> str | None:
         """Call the handlers until they succeed; return the last traceback if they never do.
 
-        Raises :class:`Stopped`.
+        ``again`` makes the operation anew. Raises :class:`Stopped`.
         """
         age_s = self._now() - operation.timestamp.timestamp()
         rules = [
@@ -219,9 +254,11 @@ class Runner:
             for rule in self._bot.rules(operation.type, undo=undo)
             if not rule.is_too_old(age_s)
         ]
-        return self._repeat(rules, operation)
+        return self._repeat(rules, operation, again)
 
-    def _repeat(self, rules: list[Rule], operation: Operation) -> str | None:
+    def _repeat(
+        self, rules: list[Rule], operation: Operation, again: Callable[[], Operation]
+    ) -> str | None:
         """Call these handlers until they succeed, as :meth:`_try` does."""
         for tried in range(TRIES):
             error = self._measured(rules, operation)
@@ -236,6 +273,7 @@ class Runner:
                     extra=events.HANDLER_FAILED(**fields(operation)),
                 )
                 self._pause(BACKOFF_S[tried])
+                operation = again()
         return error
 
     def _measured(self, rules: list[Rule], operation: Operation) -> str | None:
@@ -254,8 +292,16 @@ class Runner:
             if self._remembers and operation.type == COMMENT:
                 _ = context.is_edit  # notes the post, whatever the conditions ask
             for rule in rules:
-                if rule.where is None or rule.where(operation, context):
-                    rule.handler(operation, context)
+                if rule.where is not None:
+                    answer = rule.where(operation, context)
+                    if answer is not True:
+                        check_answer(rule.where, answer)
+                    if not answer:
+                        continue
+                result = rule.handler(operation, context)
+                if result is not None:
+                    check_result(rule.handler, result)
+            self._state.values.take_changes()
         except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
             self._state.check()
             self._state.drop_changes()
@@ -272,7 +318,7 @@ class Runner:
             # Whoever asks for it by hand wants it, however old it is: no max_age.
             rules = self._bot.rules(operation.type, undo=letter.undo)
             try:
-                error = self._repeat(rules, operation)
+                error = self._repeat(rules, operation, letter.to_operation)
             except Stopped:
                 state.letters.abandon(letter.id)
                 raise
@@ -329,19 +375,6 @@ class Runner:
             operation.block_num,
             error.rstrip().rsplit("\n", 1)[-1],
             extra=events.DEAD_LETTER(**fields(operation)),
-        )
-
-
-def _unpacked(raw: RawOperation, block: BlockRef, timestamp: int) -> tuple[Operation, str | None]:
-    """Parse an operation's body; with a body that is no JSON object, say so too."""
-    try:
-        return unpack(raw, block, timestamp), None
-    except msgspec.MsgspecError as error:
-        operation = unpack(msgspec.structs.replace(raw, value=b"{}"), block, timestamp)
-        value = {"unreadable": raw.value.decode("utf-8", "replace")}
-        return (
-            msgspec.structs.replace(operation, value=value),
-            f"the body is not a JSON object: {error}",
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import timedelta
 
 import pytest
 
 from steembot.bot import Bot, operation_types
+from steembot.bot.filters import new_post
 
 
 def test_only_wanted_types_are_asked_for():
@@ -80,6 +82,98 @@ def test_a_function_that_cannot_be_called_is_refused(function):
     if function.__code__.co_argcount != 1:
         with pytest.raises(ValueError, match="takes ctx"):
             Bot().every(1)(function)
+
+
+async def coroutine(op, ctx):
+    pass
+
+
+async def async_generator(op, ctx):
+    yield
+
+
+def generator(op, ctx):
+    yield
+
+
+class Callable:
+    """Called, it is async."""
+
+    async def __call__(self, op, ctx):
+        pass
+
+    async def method(self, op, ctx):
+        pass
+
+
+class Takes:
+    """A class whose making takes what a handler takes."""
+
+    def __init__(self, op, ctx):
+        pass
+
+
+NEVER_RUN = [
+    (coroutine, "is async"),
+    (async_generator, "is async"),
+    (generator, "has a yield"),
+    (functools.partial(coroutine), "is async"),
+    (functools.partial(generator), "has a yield"),
+    (Callable(), "is async"),
+    (Callable().method, "is async"),
+    (Takes, "is no function"),
+    ("print", "is no function"),
+    (None, "is no function"),
+]
+
+
+@pytest.mark.parametrize(("function", "words"), NEVER_RUN)
+def test_a_function_that_never_runs_is_refused(function, words):
+    """A coroutine or generator returns at once and has done nothing; the words say why."""
+    for register in (Bot().on("vote"), Bot().undo("vote")):
+        with pytest.raises(ValueError, match=words):
+            register(function)
+    with pytest.raises(ValueError, match=words.replace("has a yield", "takes ctx|yield")):
+        Bot().every(1)(function)
+    if function is not None:
+        with pytest.raises(ValueError, match=words):
+            Bot().on("vote", where=function)
+        with pytest.raises(ValueError, match=words):
+            new_post & function
+        with pytest.raises(ValueError, match=words):
+            function | new_post
+    with pytest.raises(ValueError, match="is async"):
+
+        @Bot().every(1)
+        async def tick(ctx):
+            pass
+
+
+def test_a_decorator_without_its_call_is_refused():
+    """``@bot.on`` and ``@bot.every`` without parentheses, and types in a list."""
+    with pytest.raises(ValueError, match=r"write each as the chain does: @bot.on\('comment'\)"):
+        Bot().on(generator)
+    with pytest.raises(ValueError, match="seconds as a number"):
+        Bot().every(generator)
+    with pytest.raises(ValueError, match="write each"):
+        Bot().on(["vote", "comment"])
+
+
+@pytest.mark.parametrize("period", ["60", None, True, float("inf"), timedelta(0)])
+def test_a_period_that_is_no_duration_is_refused(period):
+    """In seconds or as a timedelta; an endless one never ends."""
+    with pytest.raises(ValueError, match="every"):
+        Bot().every(period)
+    if period is not None:
+        with pytest.raises(ValueError, match="max_age"):
+            Bot().on("vote", max_age=period)
+
+
+def test_a_period_may_be_a_timedelta():
+    """Like ``max_age``."""
+    bot = Bot()
+    bot.every(timedelta(days=1))(lambda ctx: None)
+    assert bot.timers[0][0] == 86400
 
 
 @pytest.mark.parametrize("age", [0, -1, timedelta(0)])

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steembot.bot.bot import Bot
+from steembot.bot.filters import Filter
 from steembot.bot.runner import DEATHS, TRIES, Runner, Stopped
 from steembot.bot.state import BotState
 from steembot.feed import wire
-from steembot.operation import Cursor
+from steembot.operation import Cursor, RawOperation
 from tests.bot.conftest import message, undo
-from tests.support.blocks import make_block, make_chain, with_operations
+from tests.support.blocks import make_block, make_chain
 
 
 class Killed(BaseException):
@@ -106,16 +107,144 @@ def test_a_handler_that_goes_on_raising_parks_the_operation(run, caplog):
     assert "parked comment of block 5" in caplog.text
 
 
-def test_a_body_that_is_no_object_is_parked(run):
-    """Bytes that no handler could read neither stop the bot nor disappear."""
-    block = make_block(5, "0" * 40, types=("vote", "vote"))
-    broken = msgspec.structs.replace(block.operations[0], value=b"[1")
-    block = with_operations(block, (broken, block.operations[1]))
+def one_block(*bodies: bytes, kind: str = "custom_json", num: int = 5) -> wire.BlockMessage:
+    """A block with operations of these bodies, as the feed carries it."""
+    operations = tuple(
+        RawOperation(kind, index, 0, 0, f"{index:040x}", body) for index, body in enumerate(bodies)
+    )
+    block = make_block(num, "0" * 40)
+    return msgspec.structs.replace(message(block), operations=operations)
+
+
+UNREADABLE = [b"", b"[1]", b'"text"', b"{", b"\xff", b"[" * 9000, b'{"n":' + b"9" * 5000 + b"}"]
+
+
+def test_a_body_that_nobody_can_read_is_passed_by(run, caplog):
+    """No handler could have read it, so it is nobody's failure: counted, said once, on record."""
+    seen: list[str] = []
+    passed: list[str] = []
+    runner, state = run(counting_bot(seen), passed_by=passed.append)
+    runner.on_block(one_block(*UNREADABLE, b'{"n":"last"}'))
+    assert seen == ["last"]
+    assert passed == ["custom_json"] * len(UNREADABLE)
+    assert state.dead_letters() == []
+    assert state.position.trx_in_block == len(UNREADABLE)
+    assert sum("passed by custom_json of block 5" in line for line in caplog.messages) == 1
+
+
+def test_no_number_of_unreadable_bodies_stops_a_bot(run, monkeypatch):
+    """A stranger writes what he likes: more of it than there may be dead letters."""
+    monkeypatch.setattr("steembot.bot.dead_letters.MAX_DEAD_LETTERS", 3)
     seen: list[str] = []
     runner, state = run(counting_bot(seen))
+    runner.on_block(one_block(*[b'{"id":"\xff","n":"a"}', b"[]"] * 10, b'{"n":"last"}'))
+    assert seen == ["a"] * 10 + ["last"]
+    assert state.dead_letters() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'{"id":"a\xffb"}', {"id": "a\ufffdb"}),
+        (b'{"json":"cut \\ud83d"}', {"json": "cut \ufffd"}),
+        (
+            b'{"\\udc00":["\\ud83d\\ude00",{"k":"\\ud83d"}]}',
+            {"\ufffd": ["\U0001f600", {"k": "\ufffd"}]},
+        ),
+        (b'{"n":1e999}', {"n": float("inf")}),
+    ],
+)
+def test_a_body_with_what_is_no_text_is_handed_over_readable(run, body, value):
+    """U+FFFD stands for it, and the operation says that it is not exact."""
+    seen = []
+    bot = Bot()
+    bot.on("*")(lambda op, _ctx: seen.append((op.value, op.exact)))
+    runner, _ = run(bot)
+    runner.on_block(one_block(body, b'{"n":1}'))
+    assert seen == [(value, False), ({"n": 1}, True)]
+
+
+SURROGATE = "x\ud83d"
+
+
+def into_state(ctx):
+    ctx.state[SURROGATE] = 1
+
+
+def into_a_value(ctx):
+    ctx.state.setdefault("l", []).append(SURROGATE)
+
+
+def into_an_exception(_ctx):
+    raise RuntimeError(SURROGATE)
+
+
+@pytest.mark.parametrize("fail", [into_state, into_a_value, into_an_exception])
+def test_a_text_that_cannot_be_stored_is_a_dead_letter_with_the_authors_traceback(run, fail):
+    """Out of handlers, undo handlers and conditions: no death of the process."""
+    bot = Bot()
+    bot.on("vote")(lambda _op, ctx: fail(ctx))
+    bot.on("comment", where=lambda _op, ctx: fail(ctx) or True)(lambda _op, _ctx: None)
+    bot.undo("transfer")(lambda _op, ctx: fail(ctx))
+    runner, state = run(bot)
+    block = make_block(5, "0" * 40, types=("vote", "comment"))
     runner.on_block(message(block))
-    assert seen == ["5/1"]
-    assert "[1" in state.dead_letters()[0].operation
+    runner.on_undo(undo(make_block(6, "0" * 40, types=("transfer",))))
+    letters = state.dead_letters()
+    assert [letter.type for letter in letters] == ["vote", "comment", "transfer"]
+    for letter in letters:
+        letter.error.encode()
+        assert "Traceback" in letter.error
+        assert "killed" not in letter.error
+    assert dict(state.values) == {}
+
+
+def test_a_timer_whose_text_cannot_be_stored_fails_alone(run, caplog):
+    """It is said with its traceback, and the bot goes on."""
+    bot = Bot()
+    bot.on("vote")(lambda _op, _ctx: None)
+    bot.every(1)(into_state)
+    runner, state = run(bot, clock=iter([0.0, 10.0, 10.0, 11.0]).__next__)
+    runner.run_timers()
+    assert "lone surrogate" in caplog.text
+    assert dict(state.values) == {}
+
+
+def test_each_try_gets_the_operation_as_the_chain_has_it(run):
+    """What a handler changed in it reaches neither the next try nor the dead letter."""
+    seen = []
+    bot = Bot()
+
+    @bot.on("*")
+    def spoil(op, _ctx):
+        seen.append(dict(op.value))
+        op.value["n"] = object()
+        raise RuntimeError
+
+    runner, state = run(bot)
+    runner.on_block(one_block(b'{"n":"a"}'))
+    assert seen == [{"n": "a"}] * TRIES
+    assert state.dead_letters()[0].to_operation().value == {"n": "a"}
+
+
+async def later():
+    pass
+
+
+@pytest.mark.parametrize("made", [later, lambda: (n for n in ())])
+def test_a_function_that_returns_work_undone_has_failed(run, made):
+    """A wrapper around an async function, which the start cannot tell from others."""
+    bot = Bot()
+    bot.on("vote")(lambda _op, _ctx: made())
+    bot.on("comment", where=lambda _op, _ctx: made())(lambda _op, _ctx: None)
+    bot.on("transfer", where=~Filter(lambda _op, _ctx: made(), "mine"))(lambda _op, _ctx: None)
+    bot.on("custom_json", where=lambda _op, _ctx: print)(lambda _op, _ctx: None)
+    runner, state = run(bot)
+    types = ("vote", "comment", "transfer", "custom_json")
+    runner.on_block(message(make_block(5, "0" * 40, types=types)))
+    letters = state.dead_letters()
+    assert [letter.type for letter in letters] == [*types]
+    assert all("TypeError" in letter.summary for letter in letters)
 
 
 def test_an_operation_that_kills_the_process_is_parked(run):
