@@ -149,7 +149,7 @@ def test_words_are_frozen():
     ],
 )
 def test_a_body_that_is_no_object_is_a_decode_error(body):
-    """Whatever is wrong with a body, it is the one error that the runner passes operations by for."""
+    """Whatever is wrong with a body, it is one error: the runner passes such an operation by."""
     with pytest.raises(msgspec.MsgspecError):
         unpack(raw(body), BlockRef(1, ID), 0)
 
