@@ -86,10 +86,15 @@ class Bot:
         return register
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The types as the author named them; ``"*"`` may be among them."""
+        return tuple(sorted(self._rules.keys() | self._undo_rules.keys()))
+
+    @property
     def types(self) -> tuple[str, ...]:
         """The types that the feed has to carry for this bot."""
-        wanted = self._rules.keys() | self._undo_rules.keys()
-        return (wire.EVERY_TYPE,) if wire.EVERY_TYPE in wanted else tuple(sorted(wanted))
+        named = self.named
+        return (wire.EVERY_TYPE,) if wire.EVERY_TYPE in named else named
 
     @property
     def remembers_posts(self) -> bool:

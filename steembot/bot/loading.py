@@ -14,6 +14,7 @@ from steembot.bot import operation_types
 from steembot.bot.bot import Bot
 from steembot.chain.profiles import PROFILES
 from steembot.errors import HandlersError
+from steembot.feed import wire
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +50,10 @@ def check_types(bot: Bot, handlers: str, chain: str, *, virtual_ops: bool) -> No
 
     Raises :class:`~steembot.errors.HandlersError` where nothing would ever come.
     """
-    known = operation_types.OF_CHAIN[chain] | {"*"}
-    foreign = [kind for kind in bot.types if kind not in known]
+    known = operation_types.OF_CHAIN[chain] | {wire.EVERY_TYPE}
+    foreign = [kind for kind in bot.named if kind not in known]
     title = PROFILES[chain].title
-    if len(foreign) == len(bot.types):
+    if len(foreign) == len(bot.named):
         raise HandlersError(
             f"STEEMBOT_HANDLERS={handlers!r}: {title} has no {' or '.join(foreign)}; "
             "set STEEMBOT_CHAIN to the chain that the bot is for"
@@ -64,13 +65,20 @@ def check_types(bot: Bot, handlers: str, chain: str, *, virtual_ops: bool) -> No
             title,
             extra=events.TYPE_UNKNOWN(STEEM_TYPE=kind),
         )
-    silent = [kind for kind in bot.types if kind in operation_types.VIRTUAL and kind in known]
-    if silent and not virtual_ops:
+    if not virtual_ops and (silent := _virtual(bot, chain)):
         log.warning(
-            "the bot handles %s, virtual: the broadcaster carries it with STEEMBOT_VIRTUAL_OPS=1",
+            "the bot handles %s, and virtual operations are switched off (to have them, set "
+            "STEEMBOT_VIRTUAL_OPS=1 and restart the broadcaster), so these types never come: %s",
+            ", ".join(map(repr, bot.named)),
             ", ".join(silent),
             extra=events.TYPE_SWITCHED_OFF(),
         )
+
+
+def _virtual(bot: Bot, chain: str) -> list[str]:
+    """Return the virtual types among those that the bot handles."""
+    virtual = operation_types.VIRTUAL & operation_types.OF_CHAIN[chain]
+    return sorted(virtual if wire.EVERY_TYPE in bot.named else virtual.intersection(bot.named))
 
 
 def _import(handlers: str) -> ModuleType:

@@ -70,16 +70,36 @@ def test_a_bot_for_the_other_chain_is_refused(caplog):
     assert "recurrent_transfer" in caplog.text
 
 
-def test_virtual_operations_need_the_broadcasters_setting(caplog):
-    """A bot that waits for them in vain is told why."""
+@pytest.mark.parametrize("undo", [False, True])
+@pytest.mark.parametrize(
+    ("named", "chain", "missing", "not_missing"),
+    [
+        (["curation_reward", "vote"], "steem", ["curation_reward"], ["author_reward", "transfer"]),
+        (["*"], "steem", ["curation_reward", "author_reward"], ["transfer", "proposal_fee"]),
+        (["*"], "hive", ["curation_reward", "proposal_fee"], ["transfer"]),
+        (["*", "curation_reward"], "hive", ["curation_reward", "proposal_fee"], ["transfer"]),
+    ],
+)
+def test_virtual_operations_need_the_broadcasters_setting(
+    caplog, undo, named, chain, missing, not_missing
+):
+    """A bot that waits for them in vain is told at the start, in one line that names the types."""
     bot = Bot()
-    bot.on("curation_reward", "*")(print)
-    bot.on("vote")(print)
-    check_types(bot, "mine", "steem", virtual_ops=False)
-    assert caplog.messages == []  # it gets everything that there is
-    bot = Bot()
-    bot.on("curation_reward")(print)
-    check_types(bot, "mine", "steem", virtual_ops=True)
+    (bot.undo if undo else bot.on)(*named)(print)
+    check_types(bot, "mine", chain, virtual_ops=True)
     assert caplog.messages == []
-    check_types(bot, "mine", "steem", virtual_ops=False)
-    assert "STEEMBOT_VIRTUAL_OPS=1" in caplog.text
+    check_types(bot, "mine", chain, virtual_ops=False)
+    (line,) = caplog.messages
+    assert "STEEMBOT_VIRTUAL_OPS=1" in line
+    told = line.rpartition("never come: ")[2].split(", ")
+    assert set(missing) <= set(told)
+    assert not set(not_missing) & set(told)
+
+
+def test_a_type_of_the_other_chain_is_named_beside_a_handler_for_all(caplog):
+    """That ``"*"`` brings everything does not hide a handler that is never called."""
+    bot = Bot()
+    bot.on("recurrent_transfer", "*")(print)
+    check_types(bot, "mine", "steem", virtual_ops=True)
+    (line,) = caplog.messages
+    assert "recurrent_transfer" in line
