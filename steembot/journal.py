@@ -22,6 +22,7 @@ import re
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import deque
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from steembot import events
+from steembot.text import lines
 
 SOCKET = Path("/run/systemd/journal/socket")
 
@@ -243,7 +245,8 @@ def _fields(
 def _encode(fields: Mapping[str, Any]) -> bytes:
     parts = []
     for name, value in fields.items():
-        data = str(value).encode("utf-8", "replace")
+        # journalctl shows a message with a control character as "blob data", and `-o cat` raw.
+        data = lines(str(value), limit=sys.maxsize).encode()
         if b"\n" in data:
             parts += [name.encode(), b"\n", _LENGTH.pack(len(data)), data, b"\n"]
         else:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from steembot import events
 from steembot.repeats import Repeats
+from steembot.text import lines, one_line
 
 if TYPE_CHECKING:
     from steembot.metrics_server import Server
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 5.0
 """How often the text file is written anew; Prometheus asks every 15 to 60 s."""
+
+LABEL_CHARACTERS = 100
+"""How much of a text that a node or a client chose becomes a label."""
 
 MAX_TYPES = 200
 """Types of operations that are told apart: a lying node cannot make metrics without end."""
@@ -77,6 +81,7 @@ def render(metrics: Iterable[Metric]) -> str:
 
 
 def _escaped(text: str, *, quotes: bool = False) -> str:
+    text = lines(text)
     text = text.replace("\\", "\\\\").replace("\n", "\\n")
     return text.replace('"', '\\"') if quotes else text
 
@@ -89,6 +94,8 @@ class Counts:
 
     def add(self, key: str, by: int = 1) -> None:
         """Count; what is one too many is counted as ``other``."""
+        if key not in self._counts:
+            key = one_line(key, LABEL_CHARACTERS)
         if key not in self._counts and len(self._counts) >= MAX_TYPES:
             key = "other"
         self._counts[key] = self._counts.get(key, 0) + by
@@ -106,6 +113,8 @@ class Histogram:
 
     def observe(self, key: str, seconds: float) -> None:
         """Count a duration."""
+        if key not in self._seen:
+            key = one_line(key, LABEL_CHARACTERS)
         if key not in self._seen and len(self._seen) >= MAX_TYPES:
             key = "other"
         counts, total = self._seen.setdefault(key, ([0] * (len(BUCKETS_S) + 1), [0.0]))

@@ -23,8 +23,16 @@ from systemd import daemon
 from steembot import events
 from steembot.errors import EXIT_CONFIG, SocketError, StartError, SteembotError
 from steembot.journal import JournalHandler
+from steembot.streams import visible
+from steembot.text import one_line
 
 log = logging.getLogger(__name__)
+
+STATUS_CHARACTERS = 500
+"""How many characters of a status are said to systemd: a person sees them on one line."""
+
+MESSAGE_CHARACTERS = 64 * 1024
+"""How long a message may be in a terminal's log."""
 
 ALIVE_EVERY_S = 0.5
 """Progress within this time of the last one said is not said to systemd again."""
@@ -91,13 +99,13 @@ class Service:
     def ready(self, status: str) -> None:
         """Say that the process serves now."""
         self._status = status
-        daemon.notify(f"READY=1\nSTATUS={_one_line(status)}")
+        daemon.notify(f"READY=1\nSTATUS={_status(status)}")
 
     def status(self, words: str) -> None:
         """Say how the process is, in words for a person. Cheap when nothing changed."""
         if words != self._status:
             self._status = words
-            daemon.notify(f"STATUS={_one_line(words)}")
+            daemon.notify(f"STATUS={_status(words)}")
 
     def alive(self) -> None:
         """Feed the watchdog. To be called for progress made, never from a timer of its own."""
@@ -135,9 +143,12 @@ class Service:
         self.reload_wanted = True
 
 
-def _one_line(words: str) -> str:
-    """Take line ends out: in sd_notify(3) the next line would be another assignment."""
-    return " ".join(words.split())
+def _status(words: str) -> str:
+    """Take line ends out: in sd_notify(3) the next line would be another assignment.
+
+    What else controls is made visible (a NUL would be an error), and the length is bounded.
+    """
+    return one_line(" ".join(words[:STATUS_CHARACTERS].split()), STATUS_CHARACTERS)
 
 
 def inherited_socket(name: str, path: Path | None = None) -> int | None:
@@ -227,10 +238,13 @@ def _stderr_is_journal() -> bool:
 
 
 class _TerminalFormatter(logging.Formatter):
+    """A message is one line, a traceback lines; neither holds what controls a terminal."""
+
     def __init__(self, process: str) -> None:
         super().__init__(f"%(asctime)s {process} %(message)s", datefmt="%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
+        record.message = one_line(record.message, MESSAGE_CHARACTERS)
         if record.levelno >= logging.WARNING:
             record.message = f"{record.levelname.lower()}: {record.message}"
         return super().formatMessage(record)
@@ -241,8 +255,13 @@ def run(process: str, body: Callable[[], None]) -> int:
 
     An error that we know gets one line and, where it was wrong from the start,
     :data:`~steembot.errors.EXIT_CONFIG`; one that we don't know gets its traceback and status 1,
-    and systemd starts a clean process.
+    and systemd starts a clean process. Whatever the body prints controls no terminal.
     """
+    with visible():
+        return _run(process, body)
+
+
+def _run(process: str, body: Callable[[], None]) -> int:
     set_up_logging(process, "info")
     try:
         body()

@@ -16,15 +16,17 @@ LINE_CHARACTERS = 500
 
 _CUT = "…"
 
-# C0 and C1 controls, line and paragraph separators, and what changes the direction of text
-# (Unicode 15.0, UAX #9); noncharacters and joiners of emoji are harmless and stay.
+# C0 and C1 controls, line and paragraph separators, what changes the direction of text (Unicode
+# 15.0, UAX #9), and other invisible ones; noncharacters and joiners of emoji are harmless and stay.
 _CONTROL = (
-    "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ufeff"
+    "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u206f"
+    "\\ufeff\\ufff9-\\ufffb"
 )
 _SURROGATE = "\\ud800-\\udfff"
 
 _UNSAFE_IN_LINE = re.compile(f"[{_CONTROL}{_SURROGATE}]")
 _UNSAFE_IN_LINES = re.compile(f"(?![\\n\\t])[{_CONTROL}{_SURROGATE}]")
+_UNSAFE_IN_JSON = re.compile(f"(?!\\n)[{_CONTROL}{_SURROGATE}]")
 _LONE_SURROGATE = re.compile(f"[{_SURROGATE}]")
 
 
@@ -42,6 +44,14 @@ def lines(text: str, limit: int = 64 * 1024) -> str:
     """Do the same for text of several lines, such as a traceback: line ends and tabs stay."""
     shown = _UNSAFE_IN_LINES.sub(_escape, text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + _CUT
+
+
+def json_escaped(json: str) -> str:
+    """Return a JSON text that means the same, with escapes for what controls a terminal.
+
+    JSON itself wants escapes for the controls below U+0020 alone. Line ends between tokens stay.
+    """
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
 def storable(text: str) -> str:

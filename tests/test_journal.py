@@ -12,10 +12,12 @@ import threading
 import time
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
 
 from steembot import events, journal, service
 from steembot.bot.runner import Stopped
 from steembot.journal import JournalHandler
+from tests.support.hostile import HOSTILE, anything, controls
 
 PATIENCE_S = 20.0
 
@@ -140,7 +142,18 @@ def test_any_value_is_one_field(log, journald):
     assert (read["MESSAGE"], read["PRIORITY"]) == ("one\ntwo", "6")
     assert (read["STEEM_PERMLINK"], read["STEEM_AUTHOR"]) == ("a\nPRIORITY=0", "['x']")
     log.info("\ud800 half a letter")
-    assert journald.read()["MESSAGE"] == "? half a letter"
+    assert journald.read()["MESSAGE"] == "\\ud800 half a letter"
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(anything)
+@example(HOSTILE)
+def test_any_text_is_an_entry_that_journalctl_can_show(log, journald, text):
+    """No control character, in the message and in the fields: journalctl shows it as it is."""
+    log.info("%s", text, extra={"STEEM_PERMLINK": text})
+    read = journald.read()
+    for name in ("MESSAGE", "STEEM_PERMLINK"):
+        assert controls(read[name]) == set()
 
 
 def test_names_of_fields_are_made_such_as_journald_takes(log, journald):

@@ -11,11 +11,13 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from hypothesis import example, given
 from prometheus_client.parser import text_string_to_metric_families
 
 from steembot import errors, events, metrics
 from steembot.errors import StartError
 from steembot.metrics import Counts, Histogram, Metric, Publisher, Sample, render
+from tests.support.hostile import HOSTILE, anything, controls
 from tests.support.processes import Process, environment
 from tests.support.waiting import PATIENCE_S, wait_until
 from tests.test_docs import rows
@@ -70,6 +72,28 @@ def test_any_label_value_comes_through(value):
     text = render([Metric("steembot_x", "gauge", "A\nb \\ c.", [Sample(1, {"client": value})])])
     ((family),) = text_string_to_metric_families(text)
     assert family.samples[0].labels == {"client": value}
+
+
+@given(anything)
+@example(HOSTILE)
+def test_any_text_is_a_label_that_can_be_read(text):
+    """A type that a node made up neither breaks the page nor fills it."""
+    counts, histogram = Counts(), Histogram()
+    counts.add(text)
+    histogram.observe(text, 1.0)
+    page = render(
+        [
+            Metric("steembot_x_total", "counter", "X.", counts.samples("type", bot=text)),
+            Metric("steembot_h_seconds", "histogram", "H.", histogram.samples("type")),
+        ]
+    )
+    assert controls(page, ends="\n\t") == set()
+    read(page)
+    assert all(
+        len(label.removeprefix("type=")) <= metrics.LABEL_CHARACTERS
+        for _, *labels in read(render([Metric("x", "counter", "X.", counts.samples("type"))]))
+        for label in labels
+    )
 
 
 def test_a_metric_without_values_is_left_out():

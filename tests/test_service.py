@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
 
 from steembot import service
 from steembot.errors import EXIT_CONFIG, StartError
+from tests.support.hostile import HOSTILE, anything, controls
 from tests.support.processes import Process, environment
 from tests.support.programs import PATIENCE_S, python, running
 
@@ -147,6 +149,23 @@ def test_words_of_others_are_no_assignments(ear):
         "READY=1\nSTATUS=node said: WATCHDOG=trigger",
         "STATUS=node said: MAINPID=1 X=1",
     ]
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(anything)
+@example(HOSTILE)
+@example("a\0b")
+@example("x" * 1_000_000)
+def test_any_status_can_be_said(ear, text):
+    """No text of a node ends the process: a NUL did, and what is too long was not sent."""
+    ear.heard()
+    with service.Service() as daemon:
+        daemon.ready(text)
+        daemon.status(text + "!")
+    for message in ear.heard():
+        status = message.removeprefix("READY=1\n").removeprefix("STATUS=")
+        assert controls(status, ends="") == set()
+        assert len(status) <= service.STATUS_CHARACTERS
 
 
 def test_progress_feeds_the_watchdog_but_does_not_flood_it(ear):

@@ -1,12 +1,13 @@
 """Strangers' text is safe to show and to store, whatever it holds."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steembot import text
-
-anything = st.text(st.characters(exclude_categories=()))
+from tests.support.hostile import anything, controls
 
 
 @given(anything, st.integers(1, 80))
@@ -15,7 +16,7 @@ def test_one_line_holds_no_control_character_and_keeps_its_limit(written: str, l
     shown = text.one_line(written, limit)
     assert len(shown) <= limit
     assert len(shown.splitlines()) <= 1
-    assert not any(c < " " or "\x7f" <= c <= "\x9f" for c in shown)
+    assert controls(shown, ends="") == set()
     shown.encode()
 
 
@@ -24,8 +25,16 @@ def test_lines_keep_their_ends_and_nothing_else_that_controls(written: str) -> N
     """A traceback stays readable, and a terminal obeys nothing in it."""
     shown = text.lines(written)
     assert shown.count("\n") == written.count("\n")
-    assert not any((c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" for c in shown)
+    assert controls(shown) == set()
     shown.encode()
+
+
+@given(anything)
+def test_json_means_the_same_with_its_controls_escaped(written: str) -> None:
+    """JSON allows C1 controls and what changes a text's direction; a terminal would obey."""
+    shown = text.json_escaped(json.dumps({"a": written}, ensure_ascii=False))
+    assert controls(shown, ends="") == set()
+    assert json.loads(shown) == {"a": written}
 
 
 @given(anything)

@@ -13,9 +13,11 @@ from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 from steembot.errors import WireError
 from steembot.operation import BlockRef, Cursor, RawOperation
+from steembot.text import one_line
 
 VERSION: Final = 1
 """Raised when an old client or server would misread a new one."""
@@ -179,6 +181,9 @@ class NodeStatus(msgspec.Struct, frozen=True):
     errors: dict[str, int]
     trouble: str
 
+    def __post_init__(self) -> None:
+        force_setattr(self, "trouble", one_line(self.trouble))
+
 
 class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
     """How the broadcaster is, for people: ``steembot status``."""
@@ -194,12 +199,18 @@ class Status(msgspec.Struct, frozen=True, tag_field="kind", tag="status"):
     clients: list[ClientStatus]
     nodes: list[NodeStatus] = []
 
+    def __post_init__(self) -> None:
+        force_setattr(self, "words", one_line(self.words))
+
 
 class Error(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
     """The server refused; the session, if there was one, is over."""
 
     code: str
     text: str
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "text", one_line(self.text))
 
 
 Reply = Subscribed | BlockMessage | Undo | Progress | Heartbeat | Status | Error

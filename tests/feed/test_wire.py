@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steembot.errors import WireError
 from steembot.feed import wire
 from steembot.operation import BLOCK_LEVEL, BlockRef, Cursor, RawOperation
+from steembot.text import LINE_CHARACTERS
+from tests.support.hostile import HOSTILE, anything, controls
 
 u32 = st.integers(0, BLOCK_LEVEL)
 ids = st.text("0123456789abcdef", min_size=40, max_size=40)
@@ -343,3 +345,17 @@ def test_the_names_on_the_wire_do_not_change():
     ]
     for message, fields in plain:
         assert msgspec.msgpack.decode(wire.encode(message)) == fields
+
+
+@given(anything)
+@example(HOSTILE)
+def test_any_words_for_people_can_be_sent_and_control_nothing(text):
+    """A node's error text reaches each ``steembot status`` as one short line."""
+    node = wire.NodeStatus("http://a", "resting", 0, 1.0, None, {}, text)
+    status = wire.Status(1, "s", "steem", None, 0, 0, None, text, [], [node])
+    for sent in (status, wire.Error("version", text)):
+        received = wire.decode_reply(wire.encode(sent))
+        words = [received.text] if isinstance(received, wire.Error) else [received.words]
+        words += [one.trouble for one in getattr(received, "nodes", [])]
+        assert all(controls(shown, ends="") == set() for shown in words)
+        assert max(map(len, words)) <= LINE_CHARACTERS

@@ -1,0 +1,64 @@
+"""Standard output and standard error, on which strangers' text controls no terminal.
+
+A process prints in more ways than its log: a handler's ``print``, a warning, the traceback of a
+thread. All of them write to ``sys.stdout`` or ``sys.stderr``; so these are what is made safe.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, cast
+
+from steembot.text import lines
+
+
+class VisibleStream:
+    """A text stream that shows control characters as escapes; line ends and tabs stay.
+
+    All else is the stream's own, which is ``raw``: for who writes control sequences on purpose.
+    """
+
+    def __init__(self, raw: IO[str]) -> None:
+        self.raw = raw
+
+    def write(self, text: str) -> int:
+        """Write the text, with its control characters made visible."""
+        self.raw.write(lines(text, limit=sys.maxsize))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write all of these."""
+        for text in texts:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
+@contextmanager
+def visible() -> Iterator[None]:
+    """Make both streams visible ones while the context lasts.
+
+    A character that the terminal's encoding cannot hold is written as an escape as well.
+    """
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = (
+        # One that was closed before the start is None, and print() takes that.
+        cast("Any", None if stream is None else VisibleStream(stream))
+        for stream in before
+    )
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def raw(stream: IO[str]) -> IO[str]:
+    """Return the stream on which control sequences are such."""
+    return stream.raw if isinstance(stream, VisibleStream) else stream
