@@ -255,7 +255,8 @@ def run(process: str, body: Callable[[], None]) -> int:
 
     An error that we know gets one line and, where it was wrong from the start,
     :data:`~steembot.errors.EXIT_CONFIG`; one that we don't know gets its traceback and status 1,
-    and systemd starts a clean process. Whatever the body prints controls no terminal.
+    and systemd starts a clean process. Whatever the body prints controls no terminal,
+    and leaves the process at once.
     """
     with visible():
         return _run(process, body)

@@ -18,7 +18,9 @@ from steembot.text import lines
 class VisibleStream:
     """A text stream that shows control characters as escapes; line ends and tabs stay.
 
-    All else is the stream's own, which is ``raw``: for who writes control sequences on purpose.
+    What is written leaves the process at once: a pipe to the journal would buffer it, for as long
+    as a bot runs, and ``kill -9`` would take it. All else is the stream's own, which is ``raw``:
+    for who writes control sequences on purpose.
     """
 
     def __init__(self, raw: IO[str]) -> None:
@@ -27,6 +29,7 @@ class VisibleStream:
     def write(self, text: str) -> int:
         """Write the text, with its control characters made visible."""
         self.raw.write(lines(text, limit=sys.maxsize))
+        self.raw.flush()
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:

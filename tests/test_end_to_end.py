@@ -265,6 +265,19 @@ def test_handlers_that_do_not_import_end_with_their_traceback(tmp_path):
     assert any("ZeroDivisionError" in line for line in bot.lines)
 
 
+def test_what_a_bots_file_prints_is_seen_while_it_runs(tmp_path):
+    """``print()`` in a handlers' file needs no flush and no end of the process."""
+    path = tmp_path / "talks.py"
+    path.write_text(
+        "from steembot.bot import Bot\nbot = Bot()\nbot.on('vote')(lambda op, ctx: None)\n"
+        "print('loaded \\ud83d')\n@bot.every(0.1)\ndef tick(ctx): print('tick')\n"
+    )
+    with Swarm(tmp_path, "http://127.0.0.1:9", 1).bot(STEEMBOT_HANDLERS=str(path)) as bot:
+        bot.says(r"loaded \ud83d")
+        bot.says("tick")
+        assert bot.runs
+
+
 def test_a_second_broadcaster_does_not_steal_the_socket(tmp_path):
     """A path that another process serves is refused, and the first one goes on."""
     with devnode(tmp_path, "--generate", "a", "--interval", "0.1") as node:

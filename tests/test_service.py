@@ -258,6 +258,35 @@ def test_a_body_that_returns_ends_with_0():
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+# ---- what is printed
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}, {"LC_ALL": "C"}])
+def test_what_is_printed_leaves_the_process_at_once(variables):
+    """``kill -9`` takes nothing of it, not even the beginning of a line."""
+    result = python(
+        """
+        import os, signal, sys
+        from steembot import service
+        def body():
+            print("one", 1)
+            print("two", file=sys.stderr, end="")
+            print("half \\ud83d", "a line", end="")
+            os.kill(os.getpid(), signal.SIGKILL)
+        service.run("bot", body)
+        """,
+        **variables,
+    )
+    assert result.returncode == -signal.SIGKILL
+    assert (result.stdout, result.stderr) == ("one 1\nhalf \\ud83d a line", "two")
+
+
+def test_what_is_printed_is_written_once():
+    """What went out at once does not come again at a proper end."""
+    result = ending("print('one'); print('two', end='')")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "one\ntwo", "")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
