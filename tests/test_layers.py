@@ -27,7 +27,7 @@ BELOW = {
     "text": set(),
     "streams": {"text"},
     "service": {"errors", "events", "journal", "streams", "text"},
-    "storage": {"errors"},
+    "storage": {"errors", "text"},
     "feed": {"errors", "events", "operation", "repeats", "text"},
     "chain": {"errors", "events", "operation", "repeats", "text"},
     # Processes: none imports another's package.

@@ -76,10 +76,9 @@ class Books:
             # One snapshot: a running bot goes on, and forgets its oldest blocks as it does.
             self._connection.execute("BEGIN")
             schema.check(self._connection, path)
-            row = self._connection.execute("SELECT position FROM progress").fetchone()
-            if row is None:
-                raise self._connection.damaged("it has no position")
-            self.after: str | None = row[0]
+            self.after: str | None = schema.read_progress(self._connection)[0]
+            for table in ("subscription", "handled"):
+                schema.verify_rows(self._connection, table)
             rows = self._connection.execute(
                 "SELECT after_block, types FROM subscription ORDER BY after_block"
             )

@@ -11,11 +11,11 @@ fails on everything fills neither the disk nor loses what it was given.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ from steembot.bot import schema
 from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
 from steembot.storage import database
+from steembot.storage.database import Connection, row_checksum
 from steembot.text import storable
 
 MAX_DEAD_LETTERS = 10_000
@@ -30,7 +31,8 @@ MAX_DEAD_LETTERS = 10_000
 MAX_ERROR_CHARS = 16_384
 """Of a traceback; of a longer one the beginning and the end are kept."""
 
-_COLUMNS = "id, cursor, undo, type, operation, error, parked_at, redriven, wanted"
+_COLUMNS = schema.SEALED["dead_letter"]
+_SELECT = f"SELECT {_COLUMNS}, checksum FROM dead_letter"  # noqa: S608 (names of our own)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,7 +67,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
 class DeadLetters:
     """The dead letters in a bot's file. Who changes more than one row begins a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._version_seen: int | None = None
 
@@ -73,14 +75,14 @@ class DeadLetters:
 
     def all(self) -> list[DeadLetter]:
         """All of them, oldest first."""
-        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE NOT dropped ORDER BY id"  # noqa: S608
-        return [_letter(row) for row in self._connection.execute(query)]
+        query = f"{_SELECT} WHERE NOT dropped ORDER BY id"
+        return [self._letter(row) for row in self._connection.execute(query)]
 
     def get(self, number: int) -> DeadLetter | None:
         """Return the one with that id."""
-        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE id = ? AND NOT dropped"  # noqa: S608
+        query = f"{_SELECT} WHERE id = ? AND NOT dropped"
         row = self._connection.execute(query, (number,)).fetchone()
-        return None if row is None else _letter(row)
+        return None if row is None else self._letter(row)
 
     def count(self) -> int:
         """How many there are."""
@@ -91,11 +93,11 @@ class DeadLetters:
     def want(self, numbers: Sequence[int] | None) -> int:
         """Ask the bot to redrive these, or all. Returns how many there are of them."""
         self._version_seen = None
-        statement = "UPDATE dead_letter SET wanted = 1, deaths = 0 WHERE NOT dropped"
+        statement = f"{_changed(wanted='1', deaths='0')} WHERE NOT dropped"
         if numbers is None:
-            return self._connection.execute(statement).rowcount
+            return int(self._connection.execute(statement).rowcount)
         return sum(
-            self._connection.execute(f"{statement} AND id = ?", (number,)).rowcount
+            int(self._connection.execute(f"{statement} AND id = ?", (number,)).rowcount)
             for number in numbers
         )
 
@@ -105,11 +107,9 @@ class DeadLetters:
         Its place stays on record while a fork can still undo the operation: what no handler ever
         did must not be undone by one.
         """
-        statement = (
-            "UPDATE dead_letter SET dropped = 1, wanted = 0, operation = '', error = '' "
-            "WHERE id = ? AND NOT dropped"
-        )
-        return self._connection.execute(statement, (number,)).rowcount > 0
+        changed = _changed(dropped="1", wanted="0", operation="''", error="''")
+        statement = f"{changed} WHERE id = ? AND NOT dropped"
+        return bool(self._connection.execute(statement, (number,)).rowcount)
 
     # ---- for the bot alone
 
@@ -120,7 +120,7 @@ class DeadLetters:
 
     def park(self, operation: Operation, error: str, *, undo: bool) -> None:
         """Set an operation aside, within the caller's transaction."""
-        self._connection.execute(
+        number = self._connection.execute(
             "INSERT INTO dead_letter (cursor, block_num, undo, type, operation, error, parked_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -132,7 +132,8 @@ class DeadLetters:
                 _shortened(storable(error)),
                 int(time.time()),
             ),
-        )
+        ).lastrowid
+        self._connection.execute(f"{_changed()} WHERE id = ?", (number,))
 
     def has(self, cursor: Cursor) -> bool:
         """Tell whether an operation's handler failed for good; dropped ones count too."""
@@ -153,10 +154,10 @@ class DeadLetters:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version == self._version_seen:
             return None
-        query = f"SELECT {_COLUMNS} FROM dead_letter WHERE wanted ORDER BY id LIMIT 1"  # noqa: S608
+        query = f"{_SELECT} WHERE wanted ORDER BY id LIMIT 1"
         row = self._connection.execute(query).fetchone()
         if row is not None:
-            return _letter(row)
+            return self._letter(row)
         self._version_seen = version
         self._connection.execute(
             "DELETE FROM dead_letter WHERE dropped AND block_num <= ?", (irreversible,)
@@ -166,15 +167,14 @@ class DeadLetters:
     def begin(self, number: int) -> int:
         """Record that a redrive is about to run. Returns how often the process died of it."""
         row = self._connection.execute(
-            "UPDATE dead_letter SET deaths = deaths + 1 WHERE id = ? RETURNING deaths", (number,)
+            f"{_changed(deaths='deaths + 1')} WHERE id = ? RETURNING deaths", (number,)
         ).fetchone()
         return 0 if row is None else int(row[0]) - 1
 
     def abandon(self, number: int) -> None:
         """Take a redrive back: the process ends on purpose, and the next one begins it anew."""
-        self._connection.execute(
-            "UPDATE dead_letter SET deaths = max(0, deaths - 1) WHERE id = ?", (number,)
-        )
+        changed = _changed(deaths="max(0, deaths - 1)")
+        self._connection.execute(f"{changed} WHERE id = ?", (number,))
 
     def succeed(self, number: int) -> None:
         """Remove one that was redriven, within the transaction that commits what came of it."""
@@ -182,11 +182,20 @@ class DeadLetters:
 
     def fail(self, number: int, error: str) -> None:
         """Keep one that failed again, with its new error."""
+        changed = _changed(wanted="0", deaths="0", redriven="redriven + 1", error=":error")
         self._connection.execute(
-            "UPDATE dead_letter SET wanted = 0, deaths = 0, redriven = redriven + 1, error = ? "
-            "WHERE id = ? AND NOT dropped",
-            (_shortened(storable(error)), number),
+            f"{changed} WHERE id = :id AND NOT dropped",
+            {"error": _shortened(storable(error)), "id": number},
         )
+
+    def _letter(self, row: tuple[Any, ...]) -> DeadLetter:
+        *fields, checksum = row
+        if row_checksum(*fields) != checksum:
+            raise self._connection.damaged(f"the dead letter {row[0]} is not what was written")
+        named = dict(zip(_COLUMNS.split(", "), fields, strict=True))
+        named |= {"undo": bool(named["undo"]), "wanted": bool(named["wanted"])}
+        letter: DeadLetter = msgspec.convert(named, DeadLetter)
+        return letter
 
 
 @contextmanager
@@ -205,16 +214,15 @@ def opened(path: Path) -> Iterator[DeadLetters]:
         connection.close()
 
 
-def _letter(row: tuple[object, ...]) -> DeadLetter:
-    letter: DeadLetter = msgspec.convert(
-        {
-            **dict(zip(_COLUMNS.split(", "), row, strict=True)),
-            "undo": bool(row[2]),
-            "wanted": bool(row[8]),
-        },
-        DeadLetter,
-    )
-    return letter
+def _changed(**expressions: str) -> str:
+    """Begin an UPDATE that sets columns to SQL expressions, and the checksum to what is right then.
+
+    In an UPDATE the columns on the right hand are those from before it (sqlite.org, UPDATE).
+    """
+    after = [expressions.get(column, column) for column in _COLUMNS.split(", ")]
+    assignments = [f"{column} = {value}" for column, value in expressions.items()]
+    assignments.append(f"checksum = row_checksum({', '.join(after)})")
+    return f"UPDATE dead_letter SET {', '.join(assignments)}"  # noqa: S608 (words of our own)
 
 
 def _shortened(error: str) -> str:

@@ -6,13 +6,13 @@ that was handled twice stands there twice.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
 
 from steembot.operation import Cursor
+from steembot.storage.database import Connection, row_checksum
 
 AUDIT_BLOCKS = 28_800
 """For how many blocks back the operations that were handled are on record: one day of Steem."""
@@ -34,7 +34,7 @@ class Record(msgspec.Struct, frozen=True):
 class Handled:
     """What was handled waits here to be written with the next commit."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._waiting: list[Cursor] = []
 
@@ -69,18 +69,32 @@ class Handled:
             self._put(cursor.block_num, cursor.block_id, left)
 
     def _places(self, num: int) -> list[Place]:
-        row = self._connection.execute(
-            "SELECT places FROM handled WHERE num = ?", (num,)
-        ).fetchone()
-        return [] if row is None else _decode(row[0])
+        _, places = _row(self._connection, num)
+        return places
 
     def _put(self, num: int, block_id: str, places: list[Place]) -> None:
+        packed = _encode(places)
         self._connection.execute(
-            "INSERT OR REPLACE INTO handled VALUES (?, ?, ?)", (num, block_id, _encode(places))
+            "INSERT OR REPLACE INTO handled VALUES (?, ?, ?, ?)",
+            (num, block_id, packed, row_checksum(num, block_id, packed)),
         )
 
 
-def read(connection: sqlite3.Connection, num: int) -> Record:
-    """Read what was handled in a block of that number; nothing is no error."""
-    row = connection.execute("SELECT id, places FROM handled WHERE num = ?", (num,)).fetchone()
-    return Record("", {}) if row is None else Record(row[0], Counter(_decode(row[1])))
+def read(connection: Connection, num: int) -> Record:
+    """Read what was handled in a block of that number; nothing is no error.
+
+    Raises :class:`~steembot.errors.DamagedError`.
+    """
+    block_id, places = _row(connection, num)
+    return Record(block_id, Counter(places))
+
+
+def _row(connection: Connection, num: int) -> tuple[str, list[Place]]:
+    query = "SELECT id, places, checksum FROM handled WHERE num = ?"
+    row = connection.execute(query, (num,)).fetchone()
+    if row is None:
+        return "", []
+    block_id, packed, checksum = row
+    if row_checksum(num, block_id, packed) != checksum:
+        raise connection.damaged(f"what was handled in block {num} is not what was written")
+    return block_id, _decode(packed)

@@ -20,11 +20,12 @@ from steembot.bot import schema
 from steembot.bot.dead_letters import DeadLetter, DeadLetters
 from steembot.bot.handled import Handled
 from steembot.bot.posts import Posts
-from steembot.bot.redo import Redo
+from steembot.bot.redo import Redo, boot_s
 from steembot.bot.values import KeyValue
-from steembot.errors import StateError
+from steembot.errors import DamagedError, StateError
 from steembot.operation import Cursor, Operation
 from steembot.storage import database
+from steembot.storage.database import row_checksum
 from steembot.storage.files import Lock
 
 
@@ -58,7 +59,10 @@ class BotState:
             f"another process uses the bot's state {path}; stop that one, or give each bot a "
             "STEEMBOT_BOT_NAME of its own",
         )
+        wal = path.with_name(f"{path.name}-wal")
         try:
+            # SQLite removes it when a process ends as it should.
+            self._has_wal = wal.exists() and wal.stat().st_size > 0
             self._connection = database.connect(path, remedy=schema.REMEDY)
         except BaseException:
             self._lock.release()
@@ -68,7 +72,9 @@ class BotState:
         self._deaths = 0
         self._begun_here: str | None = None
         self._born = 0
+        self._generation = self._generation_before = 0
         self._is_committed = True
+        self._is_clean = False
         self._redo: Redo | None = None
         self.values = KeyValue(self._connection)
         self.posts = Posts(self._connection)
@@ -76,7 +82,7 @@ class BotState:
         self._handled = Handled(self._connection)
         try:
             self._open(chain)
-            self._redo = Redo(path.with_suffix(".redo"))
+            self._redo = Redo(path.with_suffix(".redo"), boot_s())
             self._recover()
         except BaseException:
             self.close()
@@ -88,7 +94,8 @@ class BotState:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self.commit()
+                self._is_clean = True
+                self._write()
         finally:
             self.close()
 
@@ -246,7 +253,10 @@ class BotState:
             query = "SELECT types FROM subscription ORDER BY after_block DESC LIMIT 1"
             row = execute(query).fetchone()
             if row is None or row[0] != wanted:
-                execute("INSERT OR REPLACE INTO subscription VALUES (?, ?)", (after_block, wanted))
+                execute(
+                    "INSERT OR REPLACE INTO subscription VALUES (?, ?, ?)",
+                    (after_block, wanted, row_checksum(after_block, wanted)),
+                )
         self._born = self._read_born()
 
     @property
@@ -273,10 +283,10 @@ class BotState:
         with self._transaction():
             # Moved back before its beginning, it is to be given what lies between.
             self._connection.execute(
-                "UPDATE subscription SET after_block = ? "
+                "UPDATE subscription SET after_block = :num, checksum = row_checksum(:num, types) "
                 "WHERE after_block = (SELECT min(after_block) FROM subscription) "
-                "AND after_block > ?",
-                (num, num),
+                "AND after_block > :num",
+                {"num": num},
             )
         self._born = self._read_born()
 
@@ -298,24 +308,40 @@ class BotState:
         self._load(chain)
 
     def _load(self, chain: str) -> None:
-        (known,) = self._connection.execute(
-            "SELECT value FROM meta WHERE name = 'chain'"
-        ).fetchone()
+        row = self._connection.execute("SELECT value FROM meta WHERE name = 'chain'").fetchone()
+        if row is None:
+            raise self._connection.damaged("it does not name its chain")
+        (known,) = row
         if known != chain:
             raise StateError(
                 f"{self._path} belongs to a bot on the chain {known!r}, and STEEMBOT_CHAIN is "
                 f"{chain!r}; give the bot on the other chain another STEEMBOT_BOT_NAME"
             )
-        row = self._connection.execute("SELECT position, attempt, deaths FROM progress").fetchone()
-        self._position, self._attempt, self._deaths = row
+        schema.verify(self._connection)
+        progress = schema.read_progress(self._connection)
+        self._position, self._attempt, self._deaths = progress[:3]
+        self._generation, self._generation_before, is_clean = progress[3:]
+        # Ended as it should, the file is whole without a redo log: perhaps it was put back here.
+        self._may_be_another = bool(is_clean) and not self._has_wal
         self._born = self._read_born()
 
     def _recover(self) -> None:
         """Take over what the process before this one finished and did not commit."""
         assert self._redo is not None  # noqa: S101 (opened just before)
-        row = self._connection.execute("SELECT value FROM meta WHERE name = 'redo'").fetchone()
-        for content in [] if row is None else self._redo.records(int(row[0])):
-            record = _unpack(content)
+        try:
+            contents = self._redo.records(
+                self._generation, self._generation_before, may_be_another=self._may_be_another
+            )
+            records = [_unpack(content) for content in contents]
+        except (ValueError, msgspec.MsgspecError) as error:
+            redo = self._path.with_suffix(".redo")
+            raise DamagedError(
+                str(redo),
+                str(error),
+                f"restore it and {self._path} from a backup, or remove {redo} to go on where "
+                f"{self._path.name} stands: what the bot did after that comes again",
+            ) from error
+        for record in records:
             self._position = record.position
             self._attempt, self._deaths = record.attempt, record.deaths
             self.values.restore(record.values)
@@ -327,7 +353,8 @@ class BotState:
     def _note(self, record: _Record) -> None:
         """Make a record durable; whatever it changed is settled."""
         assert self._redo is not None  # noqa: S101 (as long as the state is open)
-        self.check()
+        if self._connection.failure is not None:
+            raise self._connection.failure
         self._is_committed = False
         if not self._redo.append(_pack(record)):
             self.commit()
@@ -354,14 +381,21 @@ class BotState:
             self.values.write()
             self.posts.write()
             self._handled.write()
-            connection.execute(
-                "UPDATE progress SET position = ?, attempt = ?, deaths = ?",
-                (self._position, self._attempt, self._deaths),
+            schema.put_progress(
+                connection,
+                (
+                    self._position,
+                    self._attempt,
+                    self._deaths,
+                    generation,
+                    self._generation,
+                    int(self._is_clean),
+                ),
             )
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('redo', ?)", (str(generation),))
             yield
         self.values.written()
         self.posts.written()
         self._handled.written()
         self._is_committed = True
+        self._generation = generation
         self._redo.restart(generation)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
+from steembot.storage.database import Connection, row_checksum
 from steembot.text import storable
 
 _encode = msgspec.json.Encoder().encode
@@ -28,7 +28,7 @@ class KeyValue(MutableMapping[str, Any]):
     :meth:`take_changes`. At the next operation it is another object.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         # Key to JSON, or None for what is deleted.
         self._settled: dict[str, str | None] = {}
@@ -97,8 +97,14 @@ class KeyValue(MutableMapping[str, Any]):
             return self._settled[key]
         if not _is_storable(key):
             return None
-        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        query = "SELECT value, checksum FROM state WHERE key = ?"
+        row = self._connection.execute(query, (key,)).fetchone()
+        if row is None:
+            return None
+        text, checksum = row
+        if row_checksum(key, text) != checksum:
+            raise self._connection.damaged(f"the value of {key!r} is not what was written")
+        return str(text)
 
     def settle(self) -> dict[str, str | None]:
         """Keep the changes, and return them as :meth:`restore` takes them."""
@@ -119,9 +125,9 @@ class KeyValue(MutableMapping[str, Any]):
                 self._connection.execute("DELETE FROM state WHERE key = ?", (key,))
             else:
                 self._connection.execute(
-                    "INSERT INTO state VALUES (?, ?) "
-                    "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                    (key, text),
+                    "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (key) "
+                    "DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
+                    (key, text, row_checksum(key, text)),
                 )
 
     def written(self) -> None:

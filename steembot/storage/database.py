@@ -8,7 +8,9 @@ let the process write, end another program, or replace a damaged file. :class:`C
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -16,8 +18,11 @@ from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from steembot.errors import DamagedError, DiskError, StateError, SteembotError
 from steembot.storage.files import check_plain, writable
+from steembot.text import one_line
 
 BUSY_S = 10.0
 """How long one process waits for another's transaction."""
@@ -36,29 +41,40 @@ _BAD_CONTENT = (
 _CANNOT_WRITE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
+_pack = msgspec.msgpack.Encoder().encode
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def translated(
-    error: sqlite3.Error, path: Path, remedy: str, *, read_only: bool = False
+    error: sqlite3.Error | UnicodeDecodeError, path: Path, remedy: str, *, read_only: bool = False
 ) -> SteembotError:
     """Say in our words what SQLite could not do with a file; ``remedy`` is for a damaged one."""
     code = getattr(error, "sqlite_errorcode", None) or 0
     primary = code & 0xFF
-    if primary == sqlite3.SQLITE_FULL:
-        return DiskError(f"{path} cannot be written: {error}; make room on that disk")
-    if primary == sqlite3.SQLITE_IOERR and code not in _BAD_CONTENT:
-        return DiskError(
-            f"{path} cannot be read or written: {error}; make room on that disk, or check it"
-        )
-    if primary in _CANNOT_WRITE and read_only:
-        return StateError(f"{path} cannot be read: {error}; run this as the user whose file it is")
-    if primary in _CANNOT_WRITE:
-        return DiskError(f"{path} cannot be written: {error}; {writable(path)}")
-    if primary in _IN_USE:
-        return StateError(f"{path} is kept locked by another program ({error}); end that one")
-    return DamagedError(str(path), str(error), remedy)
+    # A damaged schema is quoted in the words, and may be no text at all.
+    reason = one_line(str(error))
+    if primary == sqlite3.SQLITE_READONLY and not read_only and _may_write(path):
+        reason = "it says of itself that it cannot be written"
+    elif primary in _CANNOT_WRITE:
+        return _forbidden(path, reason, read_only=read_only)
+    elif primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) and code not in _BAD_CONTENT:
+        words = f"{path} cannot be written: {reason}; make room on that disk"
+        return DiskError(words + ("" if primary == sqlite3.SQLITE_FULL else ", or check it"))
+    elif primary in _IN_USE:
+        return StateError(f"{path} is kept locked by another program ({reason}); end that one")
+    return DamagedError(str(path), reason, remedy)
+
+
+def _forbidden(path: Path, reason: str, *, read_only: bool) -> StateError | DiskError:
+    if read_only:
+        return StateError(f"{path} cannot be read: {reason}; run this as the user whose file it is")
+    return DiskError(f"{path} cannot be written: {reason}; {writable(path)}")
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _guarded(method: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -68,7 +84,7 @@ def _guarded(method: Callable[_P, _T]) -> Callable[_P, _T]:
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return method(*args, **kwargs)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             (cursor, *_) = args
             if isinstance(error, _MISUSE) or not isinstance(cursor, _Cursor):
                 raise
@@ -87,12 +103,21 @@ class _Cursor(sqlite3.Cursor):
     def __next__(self) -> Any:
         try:
             return super().__next__()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self.connection.failed(error) from error
+
+
+def row_checksum(*fields: str | bytes | int | None) -> int:
+    """Return the checksum of a row's fields; in SQL the function of the same name does."""
+    return zlib.crc32(_pack(fields))
 
 
 class Connection(sqlite3.Connection):
     """A connection that raises our errors. Made by :func:`connect`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.create_function("row_checksum", -1, row_checksum, deterministic=True)
 
     path = Path(":memory:")
     remedy = ""
@@ -112,7 +137,7 @@ class Connection(sqlite3.Connection):
         """Run one statement for each set of parameters."""
         return self.cursor().executemany(*args)
 
-    def failed(self, error: sqlite3.Error) -> SteembotError:
+    def failed(self, error: sqlite3.Error | UnicodeDecodeError) -> SteembotError:
         """Take note of an error of SQLite's, and return it in our words."""
         ours = translated(error, self.path, self.remedy, read_only=self.read_only)
         if self.failure is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from steembot.bot import schema
@@ -12,7 +13,7 @@ from steembot.bot.audit import Books
 from steembot.bot.dead_letters import opened
 from steembot.bot.handled import AUDIT_BLOCKS
 from steembot.bot.state import BotState
-from steembot.errors import DiskError, StateError
+from steembot.errors import DamagedError, DiskError, StateError
 from steembot.operation import Cursor
 from steembot.storage.database import Connection
 
@@ -65,10 +66,19 @@ PRAGMA user_version = 1;
 PRAGMA journal_mode = WAL;
 """
 
+# As version 2 wrote it: as version 1, but for the record of what was handled.
+_BEGIN, _END = VERSION_1.index("CREATE TABLE handled_block"), VERSION_1.index("CREATE TABLE post")
+VERSION_2 = (
+    VERSION_1[:_BEGIN]
+    + "CREATE TABLE handled (num INTEGER PRIMARY KEY, id TEXT NOT NULL, places BLOB NOT NULL) "
+    + "STRICT;"
+    + VERSION_1[_END:].replace("user_version = 1", "user_version = 2")
+)
+
 IDS = {num: f"{num:08x}" + "a" * 32 for num in range(1, 9)}
 HERE = Cursor(8, IDS[8], 1, 0)
 
-CONTENT = f"""
+COMMON = f"""
 INSERT INTO meta VALUES ('chain', 'steem');
 INSERT INTO state VALUES ('n', '41');
 UPDATE progress SET position = '{HERE}', attempt = 'x', deaths = 2;
@@ -76,10 +86,24 @@ INSERT INTO subscription VALUES (4, 'vote');
 INSERT INTO post VALUES (77, 78, 6);
 INSERT INTO dead_letter (cursor, block_num, undo, type, operation, error, parked_at)
     VALUES ('c', 6, 0, 'vote', '{{}}', 'RuntimeError: no', 1600000000);
+"""
+
+CONTENT_1 = f"""
 INSERT INTO handled_block VALUES (5, '{IDS[5]}'), (6, '{IDS[6]}'), (8, '{IDS[8]}');
 INSERT INTO handled VALUES (5, 0, 0, 0, 1), (5, 0, 0, 1, 2), (5, 4294967295, 1, 0, 1);
 INSERT INTO handled VALUES (8, 0, 0, 0, 1);
 """
+
+
+PACKED = {
+    5: msgspec.msgpack.encode([(0, 0, 0), (0, 0, 1), (0, 0, 1), (0xFFFFFFFF, 1, 0)]).hex(),
+    6: "90",
+    8: msgspec.msgpack.encode([(0, 0, 0)]).hex(),
+}
+CONTENT_2 = "".join(
+    f"INSERT INTO handled VALUES ({num}, '{IDS[num]}', x'{packed}');"
+    for num, packed in PACKED.items()
+)
 
 
 def tables_of(path):
@@ -96,12 +120,12 @@ def tables_of(path):
     ), numbers
 
 
-@pytest.fixture
-def old(tmp_path):
-    """Lend a file of version 1 with something in every table."""
+@pytest.fixture(params=[VERSION_1 + COMMON + CONTENT_1, VERSION_2 + COMMON + CONTENT_2])
+def old(request, tmp_path):
+    """Lend a file of an older version with something in every table."""
     path = tmp_path / "bot-b.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(VERSION_1 + CONTENT)
+        connection.executescript(request.param)
     return path
 
 
@@ -123,7 +147,9 @@ def test_an_older_file_becomes_what_a_new_one_is(old, tmp_path):
         assert books.handled(8).times == {(0, 0, 0): 1}
         assert books.first(AUDIT_BLOCKS) == 5
     with closing(sqlite3.connect(old)) as connection:
-        assert connection.execute("SELECT * FROM post").fetchall() == [(77, 78, 6)]
+        assert connection.execute("SELECT key, first, last_block FROM post").fetchall() == [
+            (77, 78, 6)
+        ]
 
 
 def test_what_the_older_program_had_not_written_is_taken_over(old):
@@ -149,11 +175,11 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
     before = tables_of(old)
 
     def fail(connection):
-        schema._one_row_for_a_block(connection)
+        connection.execute("DROP TABLE state")
         raise DiskError("database or disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(schema, "_MIGRATIONS", (fail,))
+        broken.setattr(schema, "_MIGRATIONS", (fail, fail))
         with pytest.raises(DiskError, match="disk is full"):
             BotState(old, chain="steem")
     assert tables_of(old) == before
@@ -177,9 +203,9 @@ def test_a_file_that_is_up_to_date_is_only_read(tmp_path):
 def test_who_looks_into_an_older_file_is_told_to_restart_the_bot(old):
     """The bot may run: its file is its own to change."""
     before = tables_of(old)
-    with pytest.raises(StateError, match=r"version 1, .* knows 2; restart the bot"), opened(old):
+    with pytest.raises(StateError, match=r"version [12], .* knows 3; restart the bot"), opened(old):
         pass
-    with pytest.raises(StateError, match=r"version 1, .* knows 2; restart the bot"):
+    with pytest.raises(StateError, match=r"version [12], .* knows 3; restart the bot"):
         Books(old)
     assert tables_of(old) == before
 
@@ -196,3 +222,26 @@ def test_who_looks_into_a_newer_or_foreign_file_is_told_so(tmp_path):
         connection.execute("PRAGMA application_id = 1")
     with pytest.raises(StateError, match="another program"), opened(path):
         pass
+
+
+def test_a_version_that_a_disk_changed_is_no_older_version(tmp_path):
+    """3 and 2 differ by one bit: to bring such a file up to date would hide what is damaged."""
+    path = tmp_path / "bot-b.sqlite3"
+    BotState(path, chain="steem").close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
+    with pytest.raises(DamagedError, match="its schema version is 2"):
+        BotState(path, chain="steem")
+    assert path.read_bytes() == before
+
+
+def test_letters_are_numbered_on_after_a_change(old):
+    """A number that was given once is not given again."""
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("DELETE FROM dead_letter")
+    BotState(old, chain="steem").close()
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT * FROM sqlite_sequence").fetchall() == [
+            ("dead_letter", 1)
+        ]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from steembot.storage.database import Connection
+
 Places = list[tuple[int, int, int]]
 
 
@@ -20,14 +22,16 @@ def change_record(
     block_id: str | None = None,
 ) -> None:
     """Edit the places of a block that is on record, and what the block is called."""
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(sqlite3.connect(path, factory=Connection)) as connection, connection:
         query = "SELECT id, places FROM handled WHERE num = ?"
         old_id, packed = connection.execute(query, (num,)).fetchone()
         places = msgspec.msgpack.decode(packed, type=Places)
         edited = msgspec.msgpack.encode(edit(places))
         assert (edited, block_id) != (packed, None), "nothing was changed"
         connection.execute(
-            "UPDATE handled SET id = ?, places = ? WHERE num = ?", (block_id or old_id, edited, num)
+            "INSERT OR REPLACE INTO handled VALUES (:num, :id, :places, "
+            "row_checksum(:num, :id, :places))",
+            {"num": num, "id": block_id or old_id, "places": edited},
         )
 
 
