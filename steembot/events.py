@@ -364,6 +364,12 @@ UNREADABLE = Event(
     "Nothing, if it is rare: anybody may write what they like on the chain. Otherwise compare the "
     "block at another node, and name that one in STEEMBOT_NODES.",
 )
+FOLDER_UNSEARCHED = Event(
+    "5997f7845a7b42968a7d57d3887fc192",
+    "A folder is not searched for the modules that a bot imports",
+    "Others may write into it, so a stranger could have the bot run their code.",
+    "Keep the bot's files in a folder that you or root own and others cannot write: chmod go-w.",
+)
 TIMER_FAILED = Event(
     "6eb2771d31554acdbcf5415444506b2c",
     "A timer of the bot failed",

@@ -8,16 +8,15 @@ these is an error that shows it: it may be the second half of a value that someb
 from __future__ import annotations
 
 import errno
-import grp
 import io
 import os
-import pwd
 import re
 import stat
 from pathlib import Path
 
 from dotenv.parser import parse_stream
 
+from steembot import ownership
 from steembot.errors import SettingsError, without_passwords
 from steembot.text import one_line
 
@@ -92,34 +91,14 @@ def _shown(path: Path) -> str:
 
 
 def _refuse_foreign(path: Path, status: os.stat_result) -> None:
-    user = os.geteuid()
-    if status.st_uid not in (user, 0):  # root can make us do anything as it is
+    if (owner := ownership.foreign_owner(status)) is not None:
         raise SettingsError(
             str(path),
             None,
-            f"it belongs to {_user(status.st_uid)} and not to you ({_user(user)}), so it is not "
-            "read; make it yours (chown), or work in another folder",
+            f"it belongs to {owner} and not to you ({ownership.user_name(os.geteuid())}), so it is "
+            "not read; make it yours (chown), or work in another folder",
         )
-    if status.st_mode & stat.S_IWOTH or (
-        status.st_mode & stat.S_IWGRP and not _private_group(status.st_gid, user)
-    ):
+    if ownership.others_write(status):
         raise SettingsError(
             str(path), None, f"others can write it, so it is not read; run: chmod go-w {path}"
         )
-
-
-def _private_group(gid: int, uid: int) -> bool:
-    """Tell whether a group is a user's own, with nobody else in it: their umask may be 002."""
-    try:
-        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
-    except KeyError:
-        return False
-    own = user.pw_gid == gid and group.gr_name == user.pw_name
-    return own and {*group.gr_mem} <= {user.pw_name}
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from steembot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
 from steembot.errors import HandlersError
+from tests.support.programs import python
 
 GOOD = 'from steembot.bot import Bot\nbot = Bot()\n@bot.on("vote")\ndef f(op, ctx): ...\n'
 
@@ -103,3 +108,94 @@ def test_a_type_of_the_other_chain_is_named_beside_a_handler_for_all(caplog):
     check_types(bot, "mine", "steem", virtual_ops=True)
     (line,) = caplog.messages
     assert "recurrent_transfer" in line
+
+
+# ---- modules beside a bot's file
+
+
+def loaded(path, **variables) -> subprocess.CompletedProcess[str]:
+    """Load a bot's file in a process of its own, and print which types it handles."""
+    return python(
+        f"""
+        import logging
+        from steembot.bot.loading import load_bot
+        logging.basicConfig(format="%(message)s")
+        print(*load_bot({str(path)!r}).types)
+        """,
+        **variables,
+    )
+
+
+def test_a_module_beside_the_file_is_imported(tmp_path):
+    """At the start and later, also from a package, and where the bot's file is a link."""
+    (tmp_path / "helpers.py").write_text("KIND = 'vote'\n")
+    (tmp_path / "kit").mkdir()
+    (tmp_path / "kit" / "__init__.py").write_text("from helpers import KIND\n")
+    path = tmp_path / "mine.py"
+    path.write_text("import helpers, kit\n" + GOOD.replace('"vote"', "kit.KIND"))
+    assert loaded(path).stdout == "vote\n"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "linked.py").symlink_to(path)
+    assert loaded(elsewhere / "linked.py").stdout == "vote\n"
+
+
+def test_a_module_beside_the_file_replaces_none_of_pythons_or_steembots(tmp_path):
+    """Whatever a helper is called, everything else goes on importing what it did."""
+    for name in ("json", "steembot", "msgspec", "colorsys"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
+    path = tmp_path / "mine.py"
+    path.write_text("import json, steembot, msgspec, colorsys\n" + GOOD)
+    assert loaded(path).stdout == "vote\n"
+
+
+def test_a_module_beside_the_file_registers_with_the_same_bot(tmp_path):
+    """A helper that imports the bot's file gets that bot, not a second one that never runs."""
+    (tmp_path / "more.py").write_text(
+        "from mine import bot\n@bot.on('transfer')\ndef f(op, ctx): ...\n"
+    )
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD + "import more\n")
+    assert loaded(path).stdout == "transfer vote\n"
+
+
+def test_a_folder_that_everybody_can_write_is_not_searched(tmp_path):
+    """A stranger cannot offer a module there, and it is said."""
+    (tmp_path / "helpers.py").write_text("")
+    path = tmp_path / "mine.py"
+    path.write_text("import helpers\n" + GOOD)
+    tmp_path.chmod(0o1777)
+    result = loaded(path)
+    assert f"modules in {tmp_path} cannot be imported: everybody can write it" in result.stderr
+    assert "No module named 'helpers'" in result.stderr
+    path.write_text(GOOD)
+    assert loaded(path).stdout == "vote\n"
+
+
+@pytest.mark.parametrize("name", ["syslog", "colorsys", "antigravity", "votes-2", "a.b"])
+def test_a_file_of_any_name_loads(tmp_path, name):
+    """Also one that is called like a module of Python, built in or not."""
+    path = tmp_path / f"{name}.py"
+    path.write_text(GOOD)
+    assert loaded(path).stdout == "vote\n"
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o1777, 0), (0o755, 12345)])
+def test_a_working_directory_of_others_is_not_searched(tmp_path, mode, owner):
+    """A module's name finds nothing that somebody else put where a command was started."""
+    if owner and os.geteuid() != 0:
+        pytest.skip("only root gives a folder away")
+    (tmp_path / "beside.py").write_text(GOOD)
+    tmp_path.chmod(mode)
+    if owner:
+        os.chown(tmp_path, owner, owner)
+    code = "from steembot.bot.loading import load_bot; load_bot('beside')"
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"modules in {tmp_path} cannot be imported" in result.stderr
+    assert "No module named 'beside'" in result.stderr
