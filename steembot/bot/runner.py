@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-import traceback
 from collections.abc import Callable
 
 import msgspec
 
 from steembot import events
-from steembot.bot.bot import COMMENT, Bot, Rule
+from steembot.bot.bot import COMMENT, Bot
+from steembot.bot.calls import Calls
 from steembot.bot.context import Context, fields
 from steembot.bot.dead_letters import DeadLetter
-from steembot.bot.functions import check_answer, check_result
+from steembot.bot.functions import check_result
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
@@ -27,14 +27,8 @@ from steembot.text import one_line
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
-"""How often a handler that raises is called for one operation before it is parked."""
-
 DEATHS = 3
 """How often an operation may kill or hang the process before it is parked."""
-
-BACKOFF_S = (0.5, 2.0)
-"""Pauses between those tries."""
 
 ROOM_PAUSE_S = 10.0
 """How long a bot with too many dead letters waits before it tries the next one again."""
@@ -73,15 +67,15 @@ class Runner:
         passed_by: Callable[[str], None] | None = None,
     ) -> None:
         self._bot = bot
-        self._called = called
         self._passed_by = passed_by
         self._state = state
         self._pause = pause
         self._alive = alive
         self._clock = clock
-        self._now = now
         self._context = Context(state.values, chain, posts=state.posts, now=now, dry_run=dry_run)
-        self._remembers = bot.remembers_posts
+        self._calls = Calls(
+            bot, state, self._context, pause=pause, clock=clock, now=now, called=called
+        )
         self._repeats = Repeats()
         self._due = [clock() + seconds for seconds, _ in bot.timers]
 
@@ -205,7 +199,7 @@ class Runner:
         while True:
             if can_run:
                 try:
-                    error = self._try(operation, again, undo=undo)
+                    error = self._calls.deliver(operation, again, undo=undo)
                 except Stopped:
                     state.abandon()
                     raise
@@ -241,73 +235,6 @@ class Runner:
                 )
             return None
 
-    def _try(
-        self, operation: Operation, again: Callable[[], Operation], *, undo: bool
-    ) -> str | None:
-        """Call the handlers until they succeed; return the last traceback if they never do.
-
-        ``again`` makes the operation anew. Raises :class:`Stopped`.
-        """
-        age_s = self._now() - operation.timestamp.timestamp()
-        rules = [
-            rule
-            for rule in self._bot.rules(operation.type, undo=undo)
-            if not rule.is_too_old(age_s)
-        ]
-        return self._repeat(rules, operation, again)
-
-    def _repeat(
-        self, rules: list[Rule], operation: Operation, again: Callable[[], Operation]
-    ) -> str | None:
-        """Call these handlers until they succeed, as :meth:`_try` does."""
-        for tried in range(TRIES):
-            error = self._measured(rules, operation)
-            if error is None:
-                break
-            if tried < TRIES - 1:
-                log.warning(
-                    "the handler failed on %s in block %d; trying again\n%s",
-                    operation.type,
-                    operation.block_num,
-                    error,
-                    extra=events.HANDLER_FAILED(**fields(operation)),
-                )
-                self._pause(BACKOFF_S[tried])
-                operation = again()
-        return error
-
-    def _measured(self, rules: list[Rule], operation: Operation) -> str | None:
-        if self._called is None:
-            return self._call(rules, operation)
-        begun = self._clock()
-        error = self._call(rules, operation)
-        self._called(operation.type, self._clock() - begun, error is not None)
-        return error
-
-    def _call(self, rules: list[Rule], operation: Operation) -> str | None:
-        """Call the handlers whose conditions hold; return the traceback if anything raised."""
-        context = self._context
-        context.enter(operation)
-        try:
-            if self._remembers and operation.type == COMMENT:
-                _ = context.is_edit  # notes the post, whatever the conditions ask
-            for rule in rules:
-                if rule.where is not None:
-                    answer = rule.where(operation, context)
-                    if answer is not True:
-                        check_answer(rule.where, answer)
-                    if not answer:
-                        continue
-                result = rule.handler(operation, context)
-                if result is not None:
-                    check_result(rule.handler, result)
-            self._state.values.take_changes()
-        except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
-            self._state.check()
-            self._state.drop_changes()
-            return traceback.format_exc()
-        return None
-
     def _redrive(self, letter: DeadLetter) -> None:
         state = self._state
         operation = letter.to_operation()
@@ -315,10 +242,8 @@ class Runner:
         if deaths >= DEATHS:
             error: str | None = f"redriven, its handler killed or hung the process {deaths} times"
         else:
-            # Whoever asks for it by hand wants it, however old it is: no max_age.
-            rules = self._bot.rules(operation.type, undo=letter.undo)
             try:
-                error = self._repeat(rules, operation, letter.to_operation)
+                error = self._calls.redrive(operation, letter.to_operation, undo=letter.undo)
             except Stopped:
                 state.letters.abandon(letter.id)
                 raise
@@ -364,7 +289,7 @@ class Runner:
         undo: bool,
         forgotten: Operation | None,
     ) -> None:
-        if self._remembers and operation.type == COMMENT and not undo:
+        if self._bot.remembers_posts and operation.type == COMMENT and not undo:
             with contextlib.suppress(KeyError, TypeError, AttributeError):  # not a real comment
                 self._state.posts.note(operation)
         self._state.park(operation, error, position, undo=undo, forgotten=forgotten)

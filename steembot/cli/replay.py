@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from steembot import settings
+from steembot.bot import calls
 from steembot.bot import runner as bot_runner
 from steembot.bot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
@@ -26,7 +27,8 @@ from steembot.feed import wire
 from steembot.operation import Block
 from steembot.settings import Settings
 
-RUNNER = bot_runner.__name__
+ABOUT_HANDLERS = (calls.__name__, bot_runner.__name__)
+"""What steembot itself logs about them: the dead letters are told in the end, each once."""
 
 DELAY_S = 1.0
 """How old a block is in a replay: as if it came a moment after it was made."""
@@ -165,7 +167,7 @@ class _Lines(logging.Handler):
         root.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name == RUNNER:  # dead letters are told in the end, each with its traceback once
+        if record.name in ABOUT_HANDLERS:
             return
         block = getattr(record, "STEEM_BLOCK", None)
         words = record.getMessage()

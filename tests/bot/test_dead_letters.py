@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from steembot.bot import Bot, dead_letters
-from steembot.bot.runner import DEATHS, TRIES, Runner, Stopped
+from steembot.bot.calls import TRIES
+from steembot.bot.runner import DEATHS, Runner, Stopped
 from steembot.errors import StateError
 from tests.bot.conftest import message, undo
 from tests.support.blocks import make_block, make_chain

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steembot.bot.bot import Bot
+from steembot.bot.calls import TRIES
 from steembot.bot.filters import Filter
-from steembot.bot.runner import DEATHS, TRIES, Runner, Stopped
+from steembot.bot.runner import DEATHS, Runner, Stopped
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import Cursor, RawOperation

@@ -1,0 +1,121 @@
+"""Calls a bot's handlers for one operation, and calls them again where they fail."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+
+from steembot import events
+from steembot.bot.bot import COMMENT, Bot, Rule
+from steembot.bot.context import Context, fields
+from steembot.bot.functions import check_answer, check_result
+from steembot.bot.state import BotState
+from steembot.operation import Operation
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+"""How often a handler that raises is called for one operation before it is parked."""
+
+BACKOFF_S = (0.5, 2.0)
+"""Pauses between those tries."""
+
+
+class Calls:
+    """Calls the handlers of ``bot`` for one operation after the other.
+
+    What they left in ``state`` is settled by the caller where they succeed, and dropped here where
+    they fail. Arguments are as for :class:`~steembot.bot.runner.Runner`. In each method ``again``
+    makes the operation anew, since a handler may change its value; whatever ``pause`` raises
+    passes through.
+    """
+
+    def __init__(
+        self,
+        bot: Bot,
+        state: BotState,
+        context: Context,
+        *,
+        pause: Callable[[float], None],
+        clock: Callable[[], float],
+        now: Callable[[], float],
+        called: Callable[[str, float, bool], None] | None,
+    ) -> None:
+        self._bot = bot
+        self._state = state
+        self._context = context
+        self._pause = pause
+        self._clock = clock
+        self._now = now
+        self._called = called
+        self._remembers = bot.remembers_posts
+
+    def deliver(
+        self, operation: Operation, again: Callable[[], Operation], *, undo: bool
+    ) -> str | None:
+        """Call the handlers that its age allows; return the last traceback if none succeeds."""
+        age_s = self._now() - operation.timestamp.timestamp()
+        rules = [
+            rule
+            for rule in self._bot.rules(operation.type, undo=undo)
+            if not rule.is_too_old(age_s)
+        ]
+        return self._repeat(rules, operation, again)
+
+    def redrive(
+        self, operation: Operation, again: Callable[[], Operation], *, undo: bool
+    ) -> str | None:
+        """Do the same however old it is: whoever asks for it by hand wants it."""
+        return self._repeat(self._bot.rules(operation.type, undo=undo), operation, again)
+
+    def _repeat(
+        self, rules: list[Rule], operation: Operation, again: Callable[[], Operation]
+    ) -> str | None:
+        for tried in range(TRIES):
+            error = self._measured(rules, operation)
+            if error is None:
+                break
+            if tried < TRIES - 1:
+                log.warning(
+                    "the handler failed on %s in block %d; trying again\n%s",
+                    operation.type,
+                    operation.block_num,
+                    error,
+                    extra=events.HANDLER_FAILED(**fields(operation)),
+                )
+                self._pause(BACKOFF_S[tried])
+                operation = again()
+        return error
+
+    def _measured(self, rules: list[Rule], operation: Operation) -> str | None:
+        if self._called is None:
+            return self._call(rules, operation)
+        begun = self._clock()
+        error = self._call(rules, operation)
+        self._called(operation.type, self._clock() - begun, error is not None)
+        return error
+
+    def _call(self, rules: list[Rule], operation: Operation) -> str | None:
+        """Call the handlers whose conditions hold; return the traceback if anything raised."""
+        context = self._context
+        context.enter(operation)
+        try:
+            if self._remembers and operation.type == COMMENT:
+                _ = context.is_edit  # notes the post, whatever the conditions ask
+            for rule in rules:
+                if rule.where is not None:
+                    answer = rule.where(operation, context)
+                    if answer is not True:
+                        check_answer(rule.where, answer)
+                    if not answer:
+                        continue
+                result = rule.handler(operation, context)
+                if result is not None:
+                    check_result(rule.handler, result)
+            self._state.values.take_changes()
+        except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
+            self._state.check()
+            self._state.drop_changes()
+            return traceback.format_exc()
+        return None
