@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -74,3 +75,22 @@ def moving_node():
     chain = Chain(source, start=time.monotonic(), ready=30, interval_s=0.05)
     with in_thread(DevNode(chain)) as running:
         yield running
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 32 MiB: more than a slow run of the test writes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", place],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)

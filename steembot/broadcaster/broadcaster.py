@@ -146,7 +146,7 @@ class Broadcaster:
                 self._disk_trouble = str(error)
                 if repeats.is_due("full", time.monotonic()):
                     log.error(  # noqa: TRY400 (one line for a person)
-                        "%s; nothing is lost: the feed stands still and goes on when there is room",
+                        "%s; nothing is lost: the feed stands still and goes on when it can",
                         error,
                         extra=events.DISK_FULL(),
                     )

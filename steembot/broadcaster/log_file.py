@@ -116,6 +116,8 @@ class LogFile:
 
     def _check(self, writer: Connection) -> None:
         """Find the newest block that is whole; newer ones are forgotten, and come again."""
+        with writer.transaction():
+            pass  # where nothing can be written, the start is the time to say so
         self.tail = tail = block_file.tail(writer)
         self.irreversible = block_file.irreversible(writer)
         if tail.lost and not tail.blocks:

@@ -12,7 +12,7 @@ from typing import Self
 
 from steembot.errors import DiskError, StateError
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def open_beside(path: Path, flags: int) -> int:
@@ -72,6 +72,8 @@ def _check_plain(path: Path, status: os.stat_result) -> None:
 def unusable(path: Path, error: OSError) -> DiskError | StateError:
     """Say which file cannot be used, why, and what to do about it."""
     words = f"{path} cannot be opened or written: {error.strerror}"
+    if error.errno == errno.EFBIG:
+        return DiskError(f"{words}; allow this process larger files (LimitFSIZE=, ulimit -f)")
     if error.errno in _NO_ROOM:
         return DiskError(f"{words}; make room on that disk, or check it")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

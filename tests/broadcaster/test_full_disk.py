@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-
 import pytest
 
 from steembot.broadcaster.block_log import BlockLog
 from steembot.chain.follower import Change
 from steembot.errors import DiskError
 from tests.support.blocks import make_chain
+from tests.support.disks import fill
 from tests.support.processes import Process, environment
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 32 MiB: more than a slow run of the test writes."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", place],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def fill(ballast) -> None:
-    """Write until there is no room any more."""
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
 
 
 def places_in(lines: list[str]) -> list[str]:
