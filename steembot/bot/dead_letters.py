@@ -209,6 +209,7 @@ def opened(path: Path) -> Iterator[DeadLetters]:
     connection = database.connect(path, remedy=schema.REMEDY)
     try:
         schema.check(connection, path)
+        schema.verify_rows(connection, "dead_letter")
         yield DeadLetters(connection)
     finally:
         connection.close()

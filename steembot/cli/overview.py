@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
+from steembot.bot import schema
+from steembot.bot.dead_letters import DeadLetters
 from steembot.cli import installation
 from steembot.cli.installation import Installation
+from steembot.errors import SteembotError
+from steembot.storage import database
 
 UNITS = (
     "steembot.target",
@@ -85,15 +89,12 @@ def bots(place: Installation) -> list[BotState]:
 
 def _bot(name: str, path: Path) -> BotState:
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-        try:
-            query = "SELECT count(*) FROM dead_letter WHERE NOT dropped"
-            (count,) = connection.execute(query).fetchone()
-            (after,) = connection.execute("SELECT position FROM progress").fetchone()
-        finally:
-            connection.close()
-    except (sqlite3.Error, OSError) as error:
-        return BotState(name, None, None, f"{path}: {error}")
+        with closing(database.connect(path, remedy=schema.REMEDY, read_only=True)) as connection:
+            schema.check(connection, path)
+            count = DeadLetters(connection).count()
+            after = schema.read_progress(connection)[0]
+    except SteembotError as error:
+        return BotState(name, None, None, str(error))
     # A cursor begins with its block's number.
     block = after.split("-")[0] if after else ""
     return BotState(name, int(block) if block.isdecimal() else None, count, "")
