@@ -34,6 +34,7 @@ REMEDY = (
 
 APPLICATION_ID = 0x53424254  # "SBBT": marks a bot's file (sqlite.org, PRAGMA application_id)
 
+# As version 3 made them. A version that changes one of them leaves a copy here for the step to 3.
 _XOR = "(({0} | {1}) - ({0} & {1}))"  # SQLite has no other
 _FOLD = _XOR.format(_XOR.format("key", "first"), "last_block")
 

@@ -11,7 +11,7 @@ import contextlib
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ APPLICATION_ID = 0x53424C47  # "SBLG": marks the file as ours (sqlite.org, PRAGM
 SCHEMA_VERSION = 2
 COMPRESSION_LEVEL = 1  # zstd's fastest but one; a block shrinks to a quarter
 
-TAIL_BLOCKS = 1_000
-"""The newest blocks: checked at a start as far as they are not irreversible, and saved from a
-damaged file. What is older can be fetched again from the chain at any time."""
+SAVED_BLOCKS = 300
+"""How many of the newest blocks are saved from a damaged file, which is far more than a fork can
+remove. What is older can be fetched again from the chain at any time."""
+
+CHECKED_BLOCKS = 1_000
+"""How many of the newest blocks are checked at a start, if a fork could still remove so many."""
 
 CHECK_S = 10.0
 """How long the whole file may be checked for damage; one that takes longer counts as damaged."""
@@ -62,16 +65,6 @@ COLUMNS = "num, id, previous, timestamp, operations, checksum"
 Row = tuple[int, bytes, bytes, int, bytes, int | None]
 
 _compress = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress
-
-
-class Tail(msgspec.Struct, frozen=True):
-    """The newest blocks that are whole and join, the oldest of them first.
-
-    ``lost`` is how many newer ones the file had that are not.
-    """
-
-    blocks: tuple[Block, ...]
-    lost: int = 0
 
 
 def to_row(block: Block) -> Row:
@@ -221,55 +214,52 @@ def is_sound(connection: Connection) -> bool:
     return bool(words == "ok")
 
 
-def tail(connection: Connection) -> Tail:
-    """Check the blocks that a fork may still remove; return those up to the first damaged one."""
-    query = f"SELECT {COLUMNS} FROM block ORDER BY num DESC LIMIT ?"  # noqa: S608
-    rows = connection.execute(query, (TAIL_BLOCKS,)).fetchall()
+def newest(connection: Connection) -> tuple[Block | None, int]:
+    """Find the newest block up to which all that a fork can still remove is whole, and joins.
+
+    Returns how many blocks the file has above it, too. Of what is irreversible one whole block is
+    enough: the rest is checked when it is read.
+    """
     final = irreversible(connection)
-    above = [row for row in rows if row[0] > final]
-    below = rows[len(above) :]
-    # Of what is irreversible one whole block is enough: the rest is checked when it is read.
-    for lost, row in enumerate(below):
-        with contextlib.suppress(ValueError):
-            base = to_block(row)
-            if lost:
-                return Tail((base,), lost + len(above))
-            run = _joined(map(to_block, reversed(above)), base)
-            return Tail(tuple(run), len(above) + 1 - len(run))
-    run = _joined(map(to_block, reversed(above)), None)
-    return Tail(tuple(run), len(rows) - len(run))
+    head: Block | None = None
+    child: Block | None = None
+    seen = lost = 0
+    query = f"SELECT {COLUMNS} FROM block ORDER BY num DESC LIMIT {CHECKED_BLOCKS}"  # noqa: S608
+    for row in connection.execute(query):
+        try:
+            block = to_block(row)
+        except ValueError:
+            head = child = None
+        else:
+            if child is None or child.previous != block.id:
+                head, lost = block, seen
+            child = block
+        seen += 1
+        if head is not None and row[0] <= final:
+            break
+    return head, lost if head is not None else seen
 
 
-def _joined(blocks: Iterator[Block], base: Block | None) -> list[Block]:
-    run = [] if base is None else [base]
-    with contextlib.suppress(ValueError):
-        for block in blocks:
-            if run and block.previous != run[-1].id:
-                break
-            run.append(block)
-    return run
-
-
-def saved(connection: Connection) -> Tail:
+def saved(connection: Connection) -> Sequence[Block]:
     """Read what can still be read of a damaged file: the newest blocks that join each other.
 
     From the end where that is possible, else from the beginning up to the damage.
     """
     query = f"SELECT {COLUMNS} FROM block ORDER BY num"  # noqa: S608
-    newest: deque[Block] = deque()
+    run: deque[Block] = deque()
     for block in _whole(connection, f"{query} DESC"):
-        if newest and newest[0].previous != block.id:
+        if run and run[0].previous != block.id:
             break
-        newest.appendleft(block)
-        if len(newest) == TAIL_BLOCKS:
+        run.appendleft(block)
+        if len(run) == SAVED_BLOCKS:
             break
-    if not newest:
-        newest = deque(maxlen=TAIL_BLOCKS)
+    if not run:
+        run = deque(maxlen=SAVED_BLOCKS)
         for block in _whole(connection, query):
-            if newest and newest[-1].id != block.previous:
-                newest.clear()
-            newest.append(block)
-    return Tail(tuple(newest))
+            if run and run[-1].id != block.previous:
+                run.clear()
+            run.append(block)
+    return run
 
 
 def saved_removed(connection: Connection, oldest: int) -> list[Block]:

@@ -22,7 +22,6 @@ from typing import Self
 
 from steembot import events
 from steembot.broadcaster import block_file
-from steembot.broadcaster.block_file import Tail
 from steembot.broadcaster.log_file import LogFile
 from steembot.chain.follower import Change
 from steembot.errors import DamagedError, DiskError, StateError
@@ -97,10 +96,9 @@ class BlockLog:
         self._file.close()
 
     def _load(self) -> None:
-        tail = self._file.tail
+        head = self._file.head
         self._oldest, self._irreversible = self._file.oldest, self._file.irreversible
-        if tail.blocks:
-            head = tail.blocks[-1]
+        if head is not None:
             self._head = head.ref
             self._head_timestamp = head.timestamp
             self._irreversible = min(self._irreversible, head.num)
@@ -282,13 +280,13 @@ class BlockLog:
         """Go on in a new file with the newest blocks."""
         run: list[Block] = []
         num = self._head.num if self._head else 0
-        while len(run) < block_file.TAIL_BLOCKS and (block := self._intact(num)) is not None:
+        while len(run) < block_file.SAVED_BLOCKS and (block := self._intact(num)) is not None:
             run.append(block)
             num -= 1
-        tail = Tail(tuple(reversed(run)))
-        self._file.renew(tail, self._irreversible)
+        run.reverse()
+        self._file.renew(run, self._irreversible)
         with self._lock:
-            self._oldest = tail.blocks[0].num if tail.blocks else None
+            self._oldest = run[0].num if run else None
             self._mended.clear()
 
     def _write(self, change: Change, irreversible: int) -> tuple[int | None, list[int]]:

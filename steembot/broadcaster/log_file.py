@@ -15,7 +15,7 @@ from pathlib import Path
 
 from steembot import events
 from steembot.broadcaster import block_file
-from steembot.broadcaster.block_file import COLUMNS, Row, Tail
+from steembot.broadcaster.block_file import COLUMNS, Row
 from steembot.errors import DamagedError, DiskError, ForeignFileError, StateError
 from steembot.operation import Block
 from steembot.storage import aside
@@ -31,7 +31,7 @@ AGAIN_S = 60.0
 class LogFile:
     """The file at ``path``, made if there is none. One thread writes, others read.
 
-    ``say(what, reason)`` tells a person of damage. ``tail`` are the newest blocks found when it was
+    ``say(what, reason)`` tells a person of damage. ``head`` is the newest block found when it was
     opened, ``irreversible`` what was known to be. ``damage`` is what is wrong with the structure of
     the file, found by whoever read it; then :meth:`renew` is due.
     """
@@ -45,7 +45,7 @@ class LogFile:
         self._generation = 0
         self._swapping = threading.Lock()
         self._renewed = float("-inf")
-        self.tail = Tail(())
+        self.head: Block | None = None
         self.irreversible = 0
         self.damage = ""
         self.was_lost = False
@@ -107,44 +107,45 @@ class LogFile:
                 writer.close()
                 raise
         except ForeignFileError as error:
-            return self._replace(str(error), Tail(()), [])
+            return self._replace(str(error), [], [])
         except DamagedError as error:
-            removed = self._save()
-            self.was_lost = not self.tail.blocks
-            return self._replace(error.reason, self.tail, removed)
+            blocks, removed = self._save()
+            self.head = blocks[-1] if blocks else None
+            self.was_lost = not blocks
+            return self._replace(error.reason, blocks, removed)
         return writer
 
     def _check(self, writer: Connection) -> None:
         """Find the newest block that is whole; newer ones are forgotten, and come again."""
         with writer.transaction():
             pass  # where nothing can be written, the start is the time to say so
-        self.tail = tail = block_file.tail(writer)
+        self.head, lost = block_file.newest(writer)
         self.irreversible = block_file.irreversible(writer)
-        if tail.lost and not tail.blocks:
-            raise DamagedError(str(self._path), "its newest blocks cannot be read", "")
-        if tail.lost:
-            num = tail.blocks[-1].num
+        if lost and self.head is None:
+            raise DamagedError(str(self._path), "its blocks cannot be read", "")
+        if lost and self.head is not None:
+            num = self.head.num
             self._say(f"block {num + 1}", "it cannot be read, or does not join the one before")
             writer.execute("DELETE FROM block WHERE num > ?", (num,))
 
-    def _save(self) -> Sequence[Block]:
-        """Read what can still be read of a damaged file; return what forks removed."""
-        self.tail, self.irreversible = Tail(()), 0
+    def _save(self) -> tuple[Sequence[Block], Sequence[Block]]:
+        """Read what can still be read of a damaged file: the chain, and what forks removed."""
+        self.irreversible = 0
         try:
             damaged = block_file.open_file(self._path, self._chain)
         except (StateError, DiskError):
-            return []
+            return [], []
         with contextlib.closing(damaged):
-            self.tail = block_file.saved(damaged)
+            blocks = block_file.saved(damaged)
             with contextlib.suppress(StateError, DiskError):
                 self.irreversible = block_file.irreversible(damaged)
-            return self._removed(damaged, self.tail)
+            return blocks, self._removed(damaged, blocks)
 
     @staticmethod
-    def _removed(connection: Connection, tail: Tail) -> Sequence[Block]:
-        return block_file.saved_removed(connection, tail.blocks[0].num) if tail.blocks else []
+    def _removed(connection: Connection, blocks: Sequence[Block]) -> Sequence[Block]:
+        return block_file.saved_removed(connection, blocks[0].num) if blocks else []
 
-    def renew(self, tail: Tail, irreversible: int) -> None:
+    def renew(self, blocks: Sequence[Block], irreversible: int) -> None:
         """Set the file aside, and go on in a new one that begins with these blocks.
 
         Raises :class:`~steembot.errors.DiskError` where that is not possible now.
@@ -154,17 +155,19 @@ class LogFile:
             raise DiskError(f"the block log {self._path} is damaged again: {self.damage}")
         damaged = self.writer
         self.irreversible = irreversible
-        self.writer = self._replace(self.damage, tail, self._removed(damaged, tail))
+        self.writer = self._replace(self.damage, blocks, self._removed(damaged, blocks))
         self._renewed = now
         damaged.close()
 
-    def _replace(self, reason: str, tail: Tail, removed: Sequence[Block]) -> Connection:
+    def _replace(
+        self, reason: str, blocks: Sequence[Block], removed: Sequence[Block]
+    ) -> Connection:
         aside.remove(self._new)
         with (
             contextlib.closing(block_file.open_file(self._new, self._chain)) as connection,
             connection.transaction(),
         ):
-            block_file.put(connection, tail.blocks)
+            block_file.put(connection, blocks)
             block_file.put(connection, removed, table="removed")
             block_file.put_meta(connection, "irreversible", self.irreversible)
         with self._swapping:
@@ -178,7 +181,7 @@ class LogFile:
             self._path,
             reason,
             kept_as.name,
-            f" with its newest {len(tail.blocks)} blocks" if tail.blocks else "",
+            f" with its newest {len(blocks)} blocks" if blocks else "",
             extra=events.LOG_SET_ASIDE(),
         )
         return writer

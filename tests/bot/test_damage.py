@@ -11,10 +11,20 @@ import sys
 
 import pytest
 
+from steembot.bot import Bot
 from steembot.bot.audit import Books
 from steembot.bot.state import BotState
 from steembot.errors import DamagedError, StateError
+from tests.bot.conftest import message
+from tests.support.blocks import make_chain
 from tests.support.processes import Process, environment
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """Lend two blocks of one comment each."""
+    return make_chain(10, 2, types=("comment",))
+
 
 NAMES = ("bot-b.sqlite3", "bot-b.sqlite3-wal", "bot-b.redo")
 BLOCKS = 60
@@ -179,6 +189,40 @@ def test_a_lost_write_ahead_log_is_noticed(killed, tmp_path):
     wal.write_bytes(bytes(wal.stat().st_size))
     with pytest.raises(DamagedError, match="a later state of the file"):
         told(path)
+
+
+@pytest.mark.parametrize("is_swallowed", [True, False])
+def test_damage_that_a_handler_meets_is_no_failure_of_the_handler(
+    run, open_state, chain, is_swallowed
+):
+    """Even where it catches everything: the bot stops, with no dead letter and at that place."""
+    bot = Bot()
+
+    @bot.on("comment")
+    def read(op, ctx):
+        if op.block_num == chain[1].num:
+            try:
+                ctx.state["n"]
+            except Exception:
+                if not is_swallowed:
+                    raise
+        ctx.state["seen"] = op.block_num
+
+    runner, state = run(bot)
+    state.values["n"] = 1
+    state.commit_values()
+    runner.on_block(message(chain[0]))
+    state.commit()
+    state._connection.execute("UPDATE state SET value = '2' WHERE key = 'n'")
+    with pytest.raises(DamagedError, match="the value of 'n' is not what was written"):
+        runner.on_block(message(chain[1]))
+    with pytest.raises(DamagedError):
+        state.commit()
+    state._connection.execute("UPDATE state SET value = '1' WHERE key = 'n'")
+    again = open_state()
+    assert again.position.block_num == chain[0].num
+    assert again.values["seen"] == chain[0].num
+    assert again.dead_letters() == []
 
 
 @pytest.mark.parametrize("damage", ["cut in half", "a flipped bit", "rubbish in the middle"])
