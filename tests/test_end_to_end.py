@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from steembot.feed.client import ask_status
+from tests.support.nodes import make_chain, serving
 from tests.support.processes import Process, environment
 from tests.support.waiting import PATIENCE_S, wait_until
+
+TALLY = """
+from steembot.bot import Bot
+bot = Bot()
+@bot.on('*')
+def do(op, ctx):
+    ctx.log.info('do %s', op.cursor)
+@bot.undo('*')
+def undo(op, ctx):
+    ctx.log.info('undo %s', op.cursor)
+"""
 
 LINK = "https://steemit.com/@"
 FIRST_BLOCK = 30_000_000
@@ -37,6 +50,16 @@ def transactions_of(block) -> list[dict]:
     return json.loads(block.condenser_json())["transactions"]
 
 
+def cursors_of(chain, first: int, last: int) -> list[str]:
+    """The cursors of all operations of these blocks, as the chain is now."""
+    return [
+        f"{num}-{chain.block(num).id}-{trx}-{op}-0"
+        for num in range(first, last + 1)
+        for trx, transaction in enumerate(transactions_of(chain.block(num)))
+        for op, _ in enumerate(transaction["operations"])
+    ]
+
+
 def links_in(lines: list[str]) -> list[str]:
     return [line[line.index(LINK) :] for line in lines if LINK in line]
 
@@ -60,6 +83,11 @@ class Swarm:
     def head(self) -> int:
         """The newest block that the broadcaster has."""
         return ask_status(self._tmp_path / "broadcaster.sock", PATIENCE_S).head.num
+
+    def has(self, num: int) -> bool:
+        """Whether the broadcaster's newest block is that one."""
+        head = ask_status(self._tmp_path / "broadcaster.sock", PATIENCE_S).head
+        return head is not None and head.num == num
 
     def bot(self, **more: str) -> Process:
         return Process("steembot-bot", env=self.env | more, cwd=self._tmp_path)
@@ -192,16 +220,7 @@ def reach(bot: Process, num: int) -> None:
 
 def test_forks_reach_the_bot_as_undos(tmp_path, moving_node):
     """A bot with an undo handler ends with exactly the canonical chain's votes."""
-    (tmp_path / "tally.py").write_text(
-        "from steembot.bot import Bot\n"
-        "bot = Bot()\n"
-        "@bot.on('*')\n"
-        "def do(op, ctx):\n"
-        "    ctx.log.info('do %s', op.cursor)\n"
-        "@bot.undo('*')\n"
-        "def undo(op, ctx):\n"
-        "    ctx.log.info('undo %s', op.cursor)\n"
-    )
+    (tmp_path / "tally.py").write_text(TALLY)
     chain = moving_node.chain
     swarm = Swarm(tmp_path, moving_node.url, 1)
     with swarm.broadcaster(), swarm.bot(STEEMBOT_HANDLERS="tally") as bot:
@@ -223,15 +242,43 @@ def test_forks_reach_the_bot_as_undos(tmp_path, moving_node):
         elif " do " in line:
             held.append(line.split(" do ")[1])
     assert undone > 0
-    canonical = [
-        f"{num}-{chain.block(num).id}-{trx}-{op}-0"
-        for num in range(1, end + 1)
-        for trx, transaction in enumerate(
-            json.loads(chain.block(num).condenser_json())["transactions"]
-        )
-        for op, _ in enumerate(transaction["operations"])
-    ]
+    canonical = cursors_of(chain, 1, end)
     assert [cursor for cursor in held if int(cursor.split("-")[0]) <= end] == canonical
+
+
+@pytest.mark.parametrize("start", ["head", "30"])
+@pytest.mark.parametrize("mode", ["head", "irreversible"])
+def test_a_fork_of_the_first_block_is_followed(tmp_path, start, mode):
+    """A first start, and that very block is replaced, and the one below: undone, and gone on."""
+    (tmp_path / "tally.py").write_text(TALLY)
+    with serving(make_chain("young", ready=30, interval_s=3600), 1) as (node,):
+        chain = node.chain
+        swarm = Swarm(tmp_path, node.url, start)
+        with (
+            swarm.broadcaster() as broadcaster,
+            swarm.bot(STEEMBOT_HANDLERS="tally", STEEMBOT_MODE=mode) as bot,
+        ):
+            bot.says("connected to the broadcaster")
+            wait_until(lambda: swarm.has(30))
+            if mode == "head" and start != "head":
+                bot.says(f" do 30-{chain.block(30).id}")
+            for depth in (1, 3):  # the log's first block, and then also the one below it
+                node.call(lambda d=depth: chain.fork(d))
+                broadcaster.says(f"block 30 is now {chain.block(30).id}")
+            node.call(lambda: chain.advance(time.monotonic() + 40 * 3600))
+            reach(bot, 40)
+            swarm_bot_lines = list(bot.lines)
+    held: list[str] = []
+    for line in swarm_bot_lines:
+        if " undo " in line:
+            assert held.pop() == line.split(" undo ")[1]
+        elif " do " in line:
+            held.append(line.split(" do ")[1])
+    assert held
+    assert held == [cursor for cursor in cursors_of(chain, 30, chain.head.num) if cursor in held]
+    missing = [c for c in cursors_of(chain, 32, 39) if c not in held]
+    assert missing == []
+    assert not any("refused" in line for line in swarm_bot_lines)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ class Chain:
 
     def removed(self, _identity: str) -> Block | None:
         """Nothing is ever removed."""
+
+    def began_behind(self, _identity: str) -> bool:
+        """So nothing has replaced the first block."""
+        return False
         return None
 
 

@@ -185,6 +185,14 @@ class BlockLog:
             self._say_damage(f"a block that a fork removed, {block_id},", str(error))
         return None
 
+    def began_behind(self, block_id: str) -> bool:
+        """Whether its first block ever was once one, removed since, that joined this one."""
+        try:
+            return self._file.began_behind(self._oldest or 0, bytes.fromhex(block_id))
+        except (StateError, DiskError, ValueError) as error:
+            self._say_damage("what forks removed", str(error))
+        return False
+
     # ---- damaged blocks
 
     def _holds(self, num: int) -> bool:
@@ -309,6 +317,7 @@ class BlockLog:
             if change.appended:
                 if oldest is None:
                     oldest = change.appended[0].num
+                    block_file.put_meta(writer, "first", oldest)
                 oldest = self._prune(writer, oldest, change.appended[-1].num)
         return oldest, [block.num for block in mended]
 

@@ -132,6 +132,7 @@ class Broadcaster:
             irreversible=block_log.irreversible,
             start=block_log.first_wanted,
             id_at=block_log.id_at,
+            oldest=lambda: block_log.oldest,
             apply=apply,
             quorum=quorum,
         )

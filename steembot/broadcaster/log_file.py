@@ -84,6 +84,22 @@ class LogFile:
             raise
         return row
 
+    def began_behind(self, oldest: int, block_id: bytes) -> bool:
+        """Tell whether it begins with block ``oldest`` since ever, once with another one there.
+
+        That one is removed, and joined the block of that id. From any thread; raises as
+        :meth:`read` does.
+        """
+        query = (
+            "SELECT 1 FROM removed WHERE num = ? AND previous = ? "
+            "AND num = (SELECT value FROM meta WHERE name = 'first')"
+        )
+        try:
+            return self._reader().execute(query, (oldest, block_id)).fetchone() is not None
+        except DamagedError as error:
+            self.damage = error.reason
+            raise
+
     def _reader(self) -> Connection:
         """This thread's connection to the file that there is now."""
         readers = self._readers

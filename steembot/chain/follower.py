@@ -48,9 +48,10 @@ class Follower:
 
     ``tip`` is the last block of the chain, ``start`` the first number wanted where there is none
     yet. ``id_at`` returns the id of a block of our chain, or ``None`` when it holds no such
-    block. ``irreversible`` is the last block of ours that can't be undone any more.
-    ``span_blocks`` is the most that is fetched at once, ``window_blocks`` bounds what is fetched
-    ahead of the tip, and so the memory; both may be changed at any time.
+    block, and ``oldest`` the number of the first one that it holds. ``irreversible`` is the last
+    block of ours that can't be undone any more. ``span_blocks`` is the most that is fetched at
+    once, ``window_blocks`` bounds what is fetched ahead of the tip, and so the memory; both may
+    be changed at any time.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Follower:
         start: int,
         id_at: Callable[[int], str | None],
         *,
+        oldest: Callable[[], int | None] = lambda: None,
         irreversible: int = 0,
         span_blocks: int = 50,
         window_blocks: int = 400,
@@ -69,6 +71,7 @@ class Follower:
         self.announced_irreversible = 0
         self._next = start if tip is None else tip.num + 1
         self._id_at = id_at
+        self._oldest = oldest
         self.span_blocks = span_blocks
         self.window_blocks = window_blocks
         self._fetched: dict[int, tuple[Block, int]] = {}
@@ -209,7 +212,11 @@ class Follower:
         oldest = self._branch[0]
         below = oldest.num - 1
         ours = self._id_at(below)
-        if ours is not None and ours == oldest.previous:
+        # A fork may reach the first block of a young log. Nothing below it was ever promised, and
+        # none of its blocks is irreversible, or the walk would have ended there: all of them are
+        # replaced, and the log begins at the same place on the new branch.
+        is_first = oldest.num == self._oldest()
+        if (ours is not None and ours == oldest.previous) or is_first:
             change = Change(removed=tuple(self._removed), appended=tuple(self._branch))
             self.tip = self._branch[-1].ref
             self._next = self.tip.num + 1
@@ -228,10 +235,8 @@ class Follower:
                 + (
                     f", and our block {below} is irreversible"
                     if ours is not None
-                    else f", and our log holds nothing below block {branch[0].num}"
+                    else f", and what our log had below block {branch[0].num} is not known"
                 )
-                + "; if that node is right, stop the broadcaster and move its block log away: a "
-                "new one is begun"
             )
         self._removed.append(BlockRef(below, ours))
         return None

@@ -93,7 +93,8 @@ class ChainStream:
     """Follows the chain and hands every change to ``apply``, in order, from one thread.
 
     ``tip`` and ``irreversible`` are where an earlier run ended, ``start`` the first block
-    otherwise (``None``: the head). ``apply(change, irreversible)`` makes a change durable before
+    otherwise (``None``: the head). ``id_at`` and ``oldest`` tell of the blocks that are applied, as
+    :class:`Follower` wants it. ``apply(change, irreversible)`` makes a change durable before
     it returns; the tip moves only then. A block counts when ``quorum`` nodes have it.
     """
 
@@ -105,6 +106,7 @@ class ChainStream:
         irreversible: int,
         start: int | None,
         id_at: Callable[[int], str | None],
+        oldest: Callable[[], int | None],
         apply: Callable[[Change, int], None],
         quorum: int = 1,
     ) -> None:
@@ -114,11 +116,14 @@ class ChainStream:
         self._slots = SlotClock()
         self._quorum = quorum
         self._id_at = id_at
+        self._oldest = oldest
         self._apply = apply
         self._begins_at_head = tip is None and start is None
         self._follower: Follower | None = None
         if not self._begins_at_head:
-            self._follower = Follower(tip, start or 0, id_at, irreversible=irreversible)
+            self._follower = Follower(
+                tip, start or 0, id_at, oldest=oldest, irreversible=irreversible
+            )
         self._stopping = threading.Event()
         self._asking = Asking()
         self._spans: list[Job] = []
@@ -231,7 +236,7 @@ class ChainStream:
             head,
             extra=events.BEGINNING(STEEM_BLOCK=head),
         )
-        self._follower = Follower(None, head, self._id_at)
+        self._follower = Follower(None, head, self._id_at, oldest=self._oldest)
         return self._follower
 
     def _aim(self, follower: Follower, now: float) -> None:

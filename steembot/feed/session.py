@@ -57,6 +57,12 @@ class BlockSource(Protocol):
     def removed(self, block_id: str) -> Block | None:
         """A block that a fork removed from the chain."""
 
+    def began_behind(self, block_id: str) -> bool:
+        """Whether :attr:`oldest` was once a block, removed since, that joined the one of this id.
+
+        A fork has then replaced everything here, and what lies below, of which nothing was given.
+        """
+
 
 class Step(msgspec.Struct, frozen=True):
     """One move of a session: where it leads, and what to tell the client."""
@@ -223,7 +229,7 @@ class Session:
                 return
             # Whether it is on the chain shows when the block after it is here.
             after = source.block(cursor.block_num + 1)
-            if after is None or after.previous == cursor.block_id:
+            if after is None or after.previous == cursor.block_id or self._is_beginning(cursor):
                 return
         raise self._unknown(cursor)
 
@@ -255,7 +261,7 @@ class Session:
         if block is None:
             if ours is not None:  # replaced, and too long ago for the log to say by what way
                 raise self._unknown(position)
-            return None
+            return self._rebase(position)
         gone = [op for op in self._filter(block) if op.within_block <= position.within_block]
         return Step(
             position=Cursor.end_of(block.num - 1, block.previous),
@@ -269,6 +275,32 @@ class Session:
             credit=self.credit,
         )
 
+    def _rebase(self, position: Cursor) -> Step | None:
+        """Lead a client that has nothing of our blocks onto the branch that replaced them all.
+
+        It stands just below our first block, where there is another block by now. None of its
+        operations was given to anybody: what is not irreversible is given only once it is here.
+        """
+        first = self._source.block(self._source.oldest or 0)
+        if first is None or not self._is_beginning(position) or first.previous == position.block_id:
+            return None
+        cursor = Cursor.end_of(position.block_num, first.previous)
+        return Step(
+            position=cursor,
+            message=wire.Progress(
+                cursor=cursor, irreversible=self._source.irreversible, timestamp=first.timestamp
+            ),
+            credit=self.credit,
+        )
+
+    def _is_beginning(self, cursor: Cursor) -> bool:
+        """Tell whether a position is just below our first block, on any branch that was here."""
+        return (
+            cursor.is_end
+            and cursor.block_num + 1 == self._source.oldest
+            and self._source.began_behind(cursor.block_id)
+        )
+
     def _advance(self, position: Cursor) -> Step | None:
         source = self._source
         last = 0 if source.head is None else source.head.num
@@ -278,6 +310,8 @@ class Session:
         passed: Block | None = None
         for num in range(first, min(last, first + SCAN_BLOCKS - 1) + 1):
             oldest = source.oldest or 0
+            if 0 < source.irreversible < num < oldest:
+                break  # a fork could remove it, and no log would say how to undo it
             block = self._older(num, oldest) if num < oldest else source.block(num)
             if block is None:
                 break  # being fetched, or pruned this instant
@@ -316,7 +350,11 @@ class Session:
         before = block.id if block.num == position.block_num else block.previous
         if not position.block_id or before == position.block_id:
             return True
-        if self._source.oldest is not None and position.block_num < self._source.oldest:
+        if (
+            self._source.oldest is not None
+            and position.block_num < self._source.oldest
+            and not self._is_beginning(position)
+        ):
             raise self._unknown(position)
         self._forks_seen = -1  # the chain is changing under us: look for undos again
         return False

@@ -197,6 +197,10 @@ class Chain:
         """A block that a fork took back."""
         return self._removed.get(block_id)
 
+    def began_behind(self, _block_id: str) -> bool:
+        """No fork reaches below the first block."""
+        return False
+
     # ---- within
 
     def _comment(

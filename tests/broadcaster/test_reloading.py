@@ -48,6 +48,7 @@ class Parts:
             irreversible=0,
             start=1,
             id_at=self.log.id_at,
+            oldest=lambda: self.log.oldest,
             apply=self.log.apply,
             quorum=quorum,
         )
@@ -85,7 +86,7 @@ def test_the_same_nodes_go_on_undisturbed(parts, still_node):
     stream = parts.following.stream
     ((node,), _), *_ = parts.begun
     parts.reload(NODES=still_node.url, NODE_RATE=1)
-    parts.reload(NODES=f" {still_node.url}/ ,", NODE_RATE=10_000)
+    parts.reload(NODES=f" {still_node.url}/ ", NODE_RATE=10_000)
     assert parts.following.stream is stream
     assert len(parts.begun) == 1
     # A hundred requests at one a second would wait for more than a minute.

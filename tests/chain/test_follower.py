@@ -39,7 +39,7 @@ class Chain:
         return [self.blocks[num] for num in sorted(self.blocks)]
 
 
-def follower_at(chain: Chain, **options: int) -> Follower:
+def follower_at(chain: Chain, **options) -> Follower:
     tip = ref(chain.list[-1]) if chain.blocks else None
     return Follower(tip, options.pop("start", 1), chain.id_at, **options)
 
@@ -174,14 +174,39 @@ def test_an_irreversible_block_is_never_removed():
     assert follower.tip == ref(old[-1])
 
 
-def test_a_fork_below_the_log_is_refused_by_name():
-    """Where our log ends before the chains meet, the error says so and nothing changes."""
+@pytest.mark.parametrize("depth", [5, 7, 9])
+@pytest.mark.parametrize("irreversible", [0, 3])
+def test_a_fork_that_reaches_the_first_block_replaces_them_all(depth, irreversible):
+    """Nothing below a young log was promised: it begins at the same place on the new branch."""
+    old = make_chain(1, 10)
+    new = fork(old, depth, depth + 1, "other")
+    ours = Chain(old[5:])
+    follower = follower_at(ours, irreversible=irreversible, oldest=lambda: 6)
+    follower.announce(ref(new[-1]), 0)
+    catch_up(follower, ours, new)
+    assert ours.list == new[5:]
+    assert follower.tip == ref(new[-1])
+
+
+def test_a_fork_of_the_only_block_is_followed():
+    """The commonest one there is, just after a first start at the head."""
+    old = make_chain(100, 2)
+    new = fork(old, 1, 1, "other")
+    ours = Chain(old[1:])
+    follower = follower_at(ours, oldest=lambda: 101)
+    follower.announce(ref(new[-1]), 80)
+    catch_up(follower, ours, new)
+    assert ours.list == new[1:]
+
+
+def test_a_fork_through_an_unknown_block_of_the_log_is_refused_by_name():
+    """Where a block of ours cannot be read now, the error says so and nothing changes."""
     old = make_chain(1, 10)
     new = fork(old, 8, 1, "other")
     ours = Chain(old[5:])
-    follower = follower_at(ours)
+    follower = follower_at(ours, oldest=lambda: 1)
     follower.announce(ref(new[-1]), 0)
-    with pytest.raises(ForkTooDeepError, match="our log holds nothing"):
+    with pytest.raises(ForkTooDeepError, match="what our log had below block 6 is not known"):
         catch_up(follower, ours, new)
     assert ours.list == old[5:]
 

@@ -137,7 +137,13 @@ def test_an_error_of_the_log_ends_the_stream(still_node):
     recorder = Recorder()
     recorder.apply = apply
     stream = ChainStream(
-        [Node(still_node.url)], tip=None, irreversible=0, start=1, id_at=recorder.id_at, apply=apply
+        [Node(still_node.url)],
+        tip=None,
+        irreversible=0,
+        start=1,
+        id_at=recorder.id_at,
+        oldest=lambda: recorder.oldest,
+        apply=apply,
     )
     with pytest.raises(OSError, match="no space left"):
         stream.run()

@@ -50,6 +50,7 @@ class Broadcaster:
             log.head,
             FIRST,
             log.id_at,
+            oldest=lambda: log.oldest,
             irreversible=log.irreversible,
             span_blocks=swarm.rng.choice((1, 3, 10)),
             window_blocks=20,
@@ -275,7 +276,7 @@ class Swarm:
         else:
             raise AssertionError("the swarm never settles")
         self._check()
-        return len(self.node.blocks)
+        return self.node.head - FIRST + 1
 
     def close(self) -> None:
         """Close what is open."""
@@ -362,7 +363,7 @@ class Swarm:
             expected = [
                 str(Cursor(b.num, b.id, op.trx_in_block, op.op_in_trx, op.virtual_op))
                 for b in self.node.blocks
-                if b.num <= last
+                if FIRST <= b.num <= last
                 for op in b.operations
                 if "*" in client.types or op.type in client.types
             ]

@@ -10,6 +10,8 @@ from tests.support.blocks import block_id, make_block
 
 TYPES = ("comment", "vote", "transfer")
 FIRST = 100
+"""Where the log begins; the node's chain begins earlier, and forks may reach below."""
+GENESIS = 70
 IRREVERSIBLE_LAG = 26
 
 
@@ -21,7 +23,7 @@ class Node:
         self.blocks: list[Block] = []
         self.forks = 0
         self.calm = False
-        for _ in range(3):
+        for _ in range(GENESIS, FIRST + 3):
             self.grow()
 
     @property
@@ -34,8 +36,8 @@ class Node:
 
     def grow(self) -> None:
         rng = self._rng
-        num = self.blocks[-1].num + 1 if self.blocks else FIRST
-        previous = self.blocks[-1].id if self.blocks else block_id(FIRST - 1, "")
+        num = self.blocks[-1].num + 1 if self.blocks else GENESIS
+        previous = self.blocks[-1].id if self.blocks else block_id(GENESIS - 1, "")
         types = rng.choices(TYPES, k=rng.choice((0, 1, 1, 2, 3)))
         self.blocks.append(make_block(num, previous, f"{self.forks}", types))
 
@@ -61,7 +63,7 @@ class Node:
             return None
         found: list[Block | None] = []
         for num in span.nums:
-            index = num - FIRST
+            index = num - GENESIS
             there = 0 <= index < len(self.blocks)
             if there and not self.calm and self._rng.random() < 0.03:
                 there = False
@@ -101,6 +103,10 @@ class DurableLog:
 
     def removed(self, identity: str) -> Block | None:
         return self.gone.get(identity)
+
+    def began_behind(self, identity: str) -> bool:
+        gone = self.gone.values()
+        return any(block.num == self.oldest and block.previous == identity for block in gone)
 
     def apply(self, change: Change, irreversible: int) -> None:
         for ref in change.removed:

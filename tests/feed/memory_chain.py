@@ -57,6 +57,16 @@ class MemoryChain:
         """A block that a fork removed."""
         return self._removed.get(identity)
 
+    def began_behind(self, identity: str) -> bool:
+        """Whether a removed first block of the chain joined the block of this id."""
+        gone = [block for block in self._removed.values() if block.num == self._first]
+        return self.oldest == self._first and any(block.previous == identity for block in gone)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All that are held."""
+        return tuple(self._blocks)
+
     # ---- what happens to a chain
 
     def grow(self, *blocks: Sequence[str]) -> None:
@@ -74,6 +84,15 @@ class MemoryChain:
             if not self._blocks:
                 self._first, self._genesis = gone.num, gone.previous
             self._removed[gone.id] = gone
+        self.grow(*blocks)
+        self.forks += 1
+
+    def fork_below(self, *blocks: Sequence[str]) -> None:
+        """Replace all blocks by these, which join another block than the first one did."""
+        for gone in reversed(self._blocks):
+            self._removed[gone.id] = gone
+        self._genesis = block_id(self._first - 1, "", f"fork {self.forks}")
+        self._blocks.clear()
         self.grow(*blocks)
         self.forks += 1
 

@@ -239,6 +239,45 @@ def test_who_began_at_the_head_does_not_take_back_what_it_never_had():
     assert holder.held == chain.operations(EVERYTHING, after=3)
 
 
+@pytest.mark.parametrize("mode", ["head", "irreversible"])
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_fork_below_a_young_log_leads_on_along_the_new_branch(mode, comes_back):
+    """All of the log is undone for who had it, and nobody is refused for what is below it."""
+    chain = MemoryChain(first=100)
+    chain.grow(("vote",), ("vote",))
+    chain.settle(80)
+    session = subscribe(chain, "head" if mode == "irreversible" else "99", mode=mode)
+    holder = Holder()
+    holder.position = session.position
+    for message in read(session):
+        holder.take(message)
+    assert len(holder.held) == (2 if mode == "head" else 0)
+    for _ in range(2):
+        chain.fork_below(("comment",), ("comment",), ("comment",))
+        if comes_back:
+            session = subscribe(chain, holder.position, mode=mode)
+        for message in read(session):
+            holder.take(message)
+    chain.settle(102)
+    for message in read(session):
+        holder.take(message)
+    assert holder.held == chain.operations(EVERYTHING)
+
+
+def test_what_is_below_a_young_log_comes_when_it_is_irreversible():
+    """An older block is in no log: a fork of it could not be undone, so it waits until none can."""
+    chain = MemoryChain(first=10)
+    chain.grow(("vote",), ("vote",), ("vote",))
+    (older, _, _) = chain.blocks
+    chain.archive[10] = older
+    chain.prune(11)
+    chain.settle(9)
+    session = subscribe(chain, "9")
+    assert read(session) == []
+    chain.settle(10)
+    assert [message.num for message in read(session)] == [10, 11, 12]
+
+
 # ---- mode irreversible
 
 

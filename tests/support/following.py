@@ -34,6 +34,10 @@ class Recorder:
             return None
         return self.blocks[num - first].id
 
+    @property
+    def oldest(self) -> int | None:
+        return self.blocks[0].num if self.blocks else None
+
     def apply(self, change, irreversible: int) -> None:
         for gone in change.removed:
             assert self.blocks.pop().id == gone.id
@@ -86,6 +90,7 @@ def streaming(recorder: Recorder, urls: list[str], **options) -> Iterator[ChainS
     stream = ChainStream(
         [Node(url, **of_node) for url in urls],
         id_at=recorder.id_at,
+        oldest=lambda: recorder.oldest,
         apply=recorder.apply,
         **options,
     )
