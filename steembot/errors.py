@@ -24,6 +24,7 @@
     │   ├── DamagedError          a state file holds something else than was written
     │   └── ForeignFileError      a state file is another program's, another chain's, or newer
     ├── UnknownShapeError         an operation in a shape that is not known for sure
+    ├── OutputError               what a command says cannot be written
     ├── RecordingError            a file with recorded blocks cannot be read
     └── DiskError                 a state file cannot be written now: no room, or the disk fails
 
@@ -222,6 +223,18 @@ class ForeignFileError(StateError):
 
 class UnknownShapeError(SteembotError):
     """An operation is told in a shape that is not known for sure; ``str()`` says which."""
+
+
+class OutputError(SteembotError):
+    """What a command says cannot be written. ``stream`` is where to, ``reason`` why not."""
+
+    def __init__(self, stream: str, reason: str) -> None:
+        super().__init__(stream, reason)
+        self.stream = stream
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.stream} cannot be written: {self.reason}; make room, or write elsewhere"
 
 
 class RecordingError(SteembotError):

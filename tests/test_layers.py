@@ -91,6 +91,7 @@ OWNERS = {
     "zmq": ("feed/server.py", "feed/client.py"),
     "systemd": ("service.py",),
     "dotenv": ("settings_file.py",),
+    "rich": ("cli/console.py",),
 }
 """The only modules that may import a third-party package."""
 

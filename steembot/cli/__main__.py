@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from steembot.errors import EXIT_CONFIG, StartError, SteembotError
+from steembot.cli import ending
 
 COMMANDS = {
     "audit": "Prove that a bot handled every operation of a range, once.",
@@ -60,15 +60,8 @@ def steembot(*, verbose: bool) -> None:
 
 
 def main() -> Any:
-    """Run the command; an error that we know is one line on standard error."""
-    try:
-        return steembot()
-    except StartError as error:
-        click.echo(f"steembot: {error}", err=True)
-        sys.exit(EXIT_CONFIG)
-    except SteembotError as error:
-        click.echo(f"steembot: {error}", err=True)
-        sys.exit(1)
+    """Run the command and end with its status."""
+    sys.exit(ending.run(lambda: steembot(standalone_mode=False)))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from steembot.bot.audit import Books, Finding, compare
 from steembot.bot.handled import AUDIT_BLOCKS
 from steembot.cli import installation, past_blocks
+from steembot.cli.console import Console, Progress, say, say_line
 from steembot.errors import StateError
 
 SHOWN = 100
@@ -33,7 +32,7 @@ def command(first: int, last: int, name: str | None) -> None:
     here = installation.find()
     given = here.settings
     path = here.bot_state(name)
-    err = Console(stderr=True)
+    err = Console(err=True)
     wrong = operations = 0
     bar = Progress(
         console=err,
@@ -49,14 +48,14 @@ def command(first: int, last: int, name: str | None) -> None:
             if isinstance(finding, Finding):
                 wrong += 1
                 if wrong <= SHOWN:
-                    click.echo(f"{finding.what}: {finding.words}")
+                    say_line(f"{finding.what}: {finding.words}")
                 elif wrong == SHOWN + 1:
-                    click.echo("… and more")
+                    say("… and more")
             else:
                 operations += finding
                 progress.advance(task)
     are = "is a dead letter" if letters == 1 else "are dead letters"
-    click.echo(
+    say(
         f"blocks {first} to {last}: {operations} operations on the chain for this bot"
         + (f" ({letters} of them {are}), " if letters else ", ")
         + (f"{wrong} finding{'s' * (wrong > 1)}" if wrong else "each handled exactly once")

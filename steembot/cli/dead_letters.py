@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from steembot.bot import dead_letters
 from steembot.bot.dead_letters import DeadLetter, DeadLetters
 from steembot.cli import installation
+from steembot.cli.console import Console, Table, json, say, say_json, say_line
 from steembot.errors import StateError
 
 POLL_S = 0.1
@@ -41,11 +40,11 @@ def list_letters(name: str | None, *, as_json: bool) -> None:
     with dead_letters.opened(path) as letters:
         held = letters.all()
     if as_json:
-        _print_json([_as_object(letter) for letter in held])
+        say_json([_as_object(letter) for letter in held], pretty=True)
     elif not held:
-        click.echo(f"no dead letters in {path}")
+        say(f"no dead letters in {path}")
     else:
-        table = Table(box=None, pad_edge=False)
+        table = Table()
         for title in ("ID", "OPERATION", "BLOCK", "PARKED (UTC)", "FAILED AGAIN", "ERROR"):
             table.add_column(title, overflow="fold" if title == "ERROR" else "ellipsis")
         for letter in held:
@@ -57,7 +56,7 @@ def list_letters(name: str | None, *, as_json: bool) -> None:
                 f"{letter.redriven or ''}" + (" redrive asked for" if letter.wanted else ""),
                 letter.summary,
             )
-        console = Console(highlight=False, markup=False)
+        console = Console()
         if not console.is_terminal:  # what reads a pipe wants an entry a line
             console.width = PIPE_WIDTH
         console.print(table)
@@ -74,10 +73,10 @@ def show(number: int, name: str | None, *, as_json: bool) -> None:
     if letter is None:
         raise StateError(f"there is no dead letter {number}")
     if as_json:
-        _print_json(_as_object(letter))
+        say_json(_as_object(letter), pretty=True)
         return
-    operation = msgspec.json.format(letter.operation, indent=2)
-    click.echo(
+    operation = json(msgspec.Raw(letter.operation.encode()), pretty=True)
+    say(
         f"id        {letter.id}\n"
         f"what      {_what(letter)}\n"
         f"cursor    {letter.cursor}\n"
@@ -124,13 +123,13 @@ def redrive(
     done = len(asked) - len(left)
     if as_json:
         answer = {"handled": done, "failed": [_as_object(one) for one in failed]}
-        _print_json(answer | {"waiting": [letter.id for letter in waiting]})
+        say_json(answer | {"waiting": [letter.id for letter in waiting]}, pretty=True)
     else:
-        click.echo(f"{done} handled, {len(failed)} failed again, {len(waiting)} still to be run")
+        say(f"{done} handled, {len(failed)} failed again, {len(waiting)} still to be run")
         for letter in failed:
-            click.echo(f"{letter.id}: {letter.summary}")
+            say_line(f"{letter.id}: {letter.summary}")
         if waiting:
-            click.echo("the bot takes them up as soon as it can, or when it is started")
+            say("the bot takes them up as soon as it can, or when it is started")
     if left:
         raise SystemExit(1)
 
@@ -143,7 +142,7 @@ def drop(number: int, name: str | None) -> None:
     with dead_letters.opened(_path(name)) as letters:
         if not letters.drop(number):
             raise StateError(f"there is no dead letter {number}")
-    click.echo(f"dropped {number}")
+    say(f"dropped {number}")
 
 
 def _wait(letters: DeadLetters, asked: dict[int, int], wait_s: float) -> Sequence[DeadLetter]:
@@ -171,7 +170,3 @@ def _time(letter: DeadLetter) -> str:
 
 def _as_object(letter: DeadLetter) -> dict[str, object]:
     return msgspec.structs.asdict(letter) | {"operation": msgspec.Raw(letter.operation.encode())}
-
-
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.text import Text
 
 from steembot.chain.node import Head, Node
 from steembot.chain.profiles import PROFILES, title_of
 from steembot.cli import installation, overview
+from steembot.cli.console import Console, Text, say_json
 from steembot.cli.installation import Installation
 from steembot.errors import NodeError, SteembotError
 from steembot.feed.client import ask_status
+from steembot.text import one_line
 
 TIMEOUT_S = 10.0
 OLD_HEAD_S = 60
@@ -52,14 +52,14 @@ def command(*, as_json: bool) -> None:
     """
     place = installation.find()
     findings = []
-    console = Console(highlight=False)
+    console = Console()
     for check in CHECKS:
         for finding in check(place):
             findings.append(finding)
             if not as_json:
                 console.print(_line(finding), soft_wrap=True)
     if as_json:
-        click.echo(msgspec.json.encode(findings))
+        say_json(findings)
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
 
@@ -67,9 +67,9 @@ def command(*, as_json: bool) -> None:
 def _line(finding: Finding) -> Text:
     line = Text("ok   " if finding.ok else "BAD  ", style="green" if finding.ok else "bold red")
     line.append(f"{finding.check}: ", style="bold")
-    line.append(finding.words)
+    line.append(one_line(finding.words))
     if finding.remedy:
-        line.append(f"\n     → {finding.remedy}", style="yellow")
+        line.append(f"\n     → {one_line(finding.remedy)}", style="yellow")
     return line
 
 

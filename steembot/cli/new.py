@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from steembot.cli.console import say
 from steembot.errors import SteembotError
 
 _TEMPLATES = "steembot.cli.templates"
@@ -57,7 +58,7 @@ def _new_bot(name: str, into: Path) -> None:
             into / f"{name}.env": _template("bot.env", name),
         }
     )
-    click.echo(
+    say(
         f"Try it:   pytest {test}\n"
         f"          steembot replay --handlers {into / name}.py --from BLOCK --to BLOCK\n"
         "Run it, as root:\n"
@@ -108,8 +109,8 @@ def _new_process(name: str, into: Path) -> None:
     )
     for path, text in made.items():
         path.write_text(text)
-        click.echo(f"changed {path}")
-    click.echo(
+        say(f"changed {path}")
+    say(
         f"Try it:   pip install --editable . && pytest {into / 'tests' / name}\n"
         "Then:     say in the docstring what it does, and give it a row in docs/architecture.md\n"
         "Run it, as root: make install && systemctl restart steembot.target"
@@ -172,4 +173,4 @@ def _write(files: dict[Path, str]) -> None:
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")

@@ -8,13 +8,11 @@ from statistics import median
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from steembot.chain.node import Head, Node
 from steembot.chain.profiles import PROFILES
 from steembot.cli import installation
+from steembot.cli.console import Console, Progress, Table, say_json
 from steembot.errors import NodeError
 
 ROUNDS = 5
@@ -45,7 +43,7 @@ def command(*, as_json: bool) -> None:
     profile = PROFILES[given.chain]
     measured = _measure([Node(url, timeout_s=TIMEOUT_S, profile=profile) for url in given.nodes])
     if as_json:
-        click.echo(msgspec.json.encode(measured))
+        say_json(measured)
     else:
         Console().print(_table(measured))
     if not any(node.answers for node in measured):
@@ -53,10 +51,10 @@ def command(*, as_json: bool) -> None:
 
 
 def _measure(nodes: list[Node]) -> list[Measured]:
-    with ThreadPoolExecutor(len(nodes)) as pool:
+    bar = Progress(console=Console(err=True), transient=True)
+    with ThreadPoolExecutor(len(nodes)) as pool, bar:
         rounds = [
-            list(pool.map(_ask, nodes))
-            for _ in track(range(ROUNDS), "asking", console=Console(stderr=True), transient=True)
+            list(pool.map(_ask, nodes)) for _ in bar.track(range(ROUNDS), description="asking")
         ]
     best = max((head.num for answers in rounds for head, _, _ in answers if head), default=0)
     return [_sum_up(node, [answers[i] for answers in rounds], best) for i, node in enumerate(nodes)]
@@ -87,9 +85,7 @@ def _sum_up(node: Node, answers: list[tuple[Head | None, float, str]], best: int
 
 
 def _table(measured: list[Measured]) -> Table:
-    table = Table(
-        "node", "answers", "latency", "head", "behind", "age", "trouble", box=None, pad_edge=False
-    )
+    table = Table("node", "answers", "latency", "head", "behind", "age", "trouble")
     for node in measured:
         table.add_row(
             node.url,

@@ -7,6 +7,7 @@ import click
 from steembot.bot.audit import Books
 from steembot.bot.state import BotState
 from steembot.cli import installation
+from steembot.cli.console import say_line
 from steembot.operation import Cursor
 
 NOTHING = "no operation yet"
@@ -34,13 +35,13 @@ def command(name: str | None, after: str | None) -> None:
     with Books(path) as books:
         before = books.after
     if after is None:
-        click.echo(before or NOTHING)
+        say_line(before or NOTHING)
         return
     target = _target(after)
     with BotState(path, chain=here.settings.chain) as state:
-        click.echo(f"was {state.after or NOTHING}")
+        say_line(f"was {state.after or NOTHING}")
         state.move(target)
-        click.echo(state.after)
+        say_line(str(state.after))
 
 
 def _target(after: str) -> Cursor | int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from steembot.cli import installation, past_blocks
+from steembot.cli.console import Console, Progress, say_line
 
 
 @click.command("record")
@@ -27,7 +26,7 @@ def command(first: int, last: int, file: Path) -> None:
     part = file.with_name(f"{file.name}.part")
     size = 0
     try:
-        with part.open("wb") as lines, Progress(console=Console(stderr=True)) as progress:
+        with part.open("wb") as lines, Progress(console=Console(err=True)) as progress:
             task = progress.add_task("recording blocks", total=last - first + 1)
             for block in past_blocks.raw_blocks(given, first, last):
                 size += lines.write(block + b"\n")
@@ -35,4 +34,4 @@ def command(first: int, last: int, file: Path) -> None:
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)
-    click.echo(f"blocks {first} to {last} in {file}, {size:,} bytes")
+    say_line(f"blocks {first} to {last} in {file}, {size:,} bytes")

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Self
 
 import click
-import msgspec
-from rich.console import Console
-from rich.progress import Progress
 
 from steembot import settings
 from steembot.bot import calls
@@ -23,6 +20,7 @@ from steembot.bot.loading import check_types, load_bot
 from steembot.bot.runner import Runner
 from steembot.bot.state import BotState
 from steembot.cli import installation, past_blocks, recording
+from steembot.cli.console import Console, Progress, say, say_json, say_line
 from steembot.feed import wire
 from steembot.operation import Block
 from steembot.settings import Settings
@@ -74,7 +72,7 @@ def command(
         with BotState(path, chain=given.chain) as state:
             failed = _run(bot, state, given.chain, blocks, total)
             if show_state:
-                click.echo(msgspec.json.format(msgspec.json.encode(dict(state.values)), indent=2))
+                say_json(dict(state.values), pretty=True)
     if failed:
         raise SystemExit(1)
 
@@ -96,7 +94,7 @@ def _run(bot: Bot, state: BotState, chain: str, blocks: Iterable[Block], total: 
     count = operations = 0
     begun = time.monotonic()
     first: Block | None = None
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(err=True), transient=True) as progress:
         task = progress.add_task("replaying blocks", total=total)
         for block in blocks:
             first = first or block
@@ -119,9 +117,11 @@ def _run(bot: Bot, state: BotState, chain: str, blocks: Iterable[Block], total: 
     seconds = time.monotonic() - begun
     letters = state.dead_letters()
     for letter in letters:
-        click.echo(f"\ndead letter: {letter.type} at {letter.cursor}\n{letter.error.rstrip()}")
+        say()
+        say_line(f"dead letter: {letter.type} at {letter.cursor}")
+        say(letter.error.rstrip())
     span = "no blocks" if first is None else f"{count:,} blocks from {first.num}"
-    click.echo(
+    say(
         f"{span}: {operations:,} operations for this bot, {len(letters)} dead letters, "
         f"{seconds:.1f} s",
         err=True,
@@ -171,7 +171,7 @@ class _Lines(logging.Handler):
             return
         block = getattr(record, "STEEM_BLOCK", None)
         words = record.getMessage()
-        click.echo(
+        say_line(
             words if block is None else f"block {block}: {words}",
             err=record.levelno >= logging.WARNING,
         )

@@ -6,12 +6,9 @@ import time
 
 import click
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from steembot.cli import installation, overview
+from steembot.cli.console import Console, Group, Live, RenderableType, Table, Text, say_json
 from steembot.cli.installation import Installation
 from steembot.errors import SteembotError
 from steembot.feed import wire
@@ -67,9 +64,9 @@ def command(*, as_json: bool, watch: bool) -> None:
         return
     report = _look(place)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        say_json(report)
     else:
-        Console(stderr=report.broadcaster is None).print(_page(report), soft_wrap=True)
+        Console(err=report.broadcaster is None).print(_page(report), soft_wrap=True)
     if report.broadcaster is None:
         raise SystemExit(1)
 
@@ -79,7 +76,7 @@ def _watch(place: Installation, *, as_json: bool) -> None:
     try:
         if as_json:
             while True:
-                click.echo(msgspec.json.encode(_look(place)))
+                say_json(_look(place))
                 time.sleep(EVERY_S)
         with Live(Text("asking…"), console=Console(), auto_refresh=False) as live:
             while True:
@@ -135,7 +132,7 @@ def _page(report: Report) -> Group:
 
 
 def _facts(broadcaster: Broadcaster) -> Table:
-    facts = Table.grid(padding=(0, 2))
+    facts = Table(show_header=False, collapse_padding=True, padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
     facts.add_row("broadcaster", broadcaster.words or "serving")
@@ -150,16 +147,12 @@ def _facts(broadcaster: Broadcaster) -> Table:
     return facts
 
 
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False)
-
-
 def _state(word: str) -> Text:
     return Text(word, style=_COLOURS.get(word, "yellow"))
 
 
 def _nodes(report: Report) -> Table:
-    table = _table("node", "state", "head", "latency", "failures", "last failure")
+    table = Table("node", "state", "head", "latency", "failures", "last failure")
     for node in report.nodes:
         table.add_row(
             Text(node.url),
@@ -173,7 +166,7 @@ def _nodes(report: Report) -> Table:
 
 
 def _clients(report: Report) -> Table:
-    table = _table("client", "pid", "uid", "types", "mode", "blocks behind")
+    table = Table("client", "pid", "uid", "types", "mode", "blocks behind")
     for client in report.clients:
         table.add_row(
             Text(client.name),
@@ -187,7 +180,7 @@ def _clients(report: Report) -> Table:
 
 
 def _bots(report: Report) -> Table:
-    table = _table("bot", "block", "dead letters")
+    table = Table("bot", "block", "dead letters")
     for bot in report.bots:
         if bot.trouble:
             table.add_row(Text(bot.name), Text(bot.trouble, style="yellow"), "")
@@ -198,7 +191,7 @@ def _bots(report: Report) -> Table:
 
 
 def _units(report: Report) -> Table:
-    table = _table("unit", "state", "restarts", "pid", "says")
+    table = Table("unit", "state", "restarts", "pid", "says")
     for unit in report.units:
         table.add_row(
             unit.name,

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.text import Text
 
-from steembot.cli import installation
+from steembot.cli import installation, wanted
+from steembot.cli.console import Console, Text, say_json, say_line
 from steembot.errors import FeedError
 from steembot.feed import wire
 from steembot.feed.client import Connected, Disconnected, FeedClient, Refused
 from steembot.operation import BlockRef, Cursor, Operation, unpack
 from steembot.settings import Settings
+from steembot.text import one_line
 
 _COLOURS = {"comment": "green", "vote": "cyan", "transfer": "yellow", "custom_json": "magenta"}
 _WIDTH = 100
@@ -50,16 +50,22 @@ def command(
     An operation that a fork removed is shown once more, marked as undone.
     """
     given = installation.find().settings
-    show = _show_json if as_json else _Lines(Console(highlight=False, soft_wrap=True)).show
+    types = wanted.operation_types_of(given.chain, types)
+    if account is not None:
+        account = wanted.account(account)
+    if (silent := wanted.virtual(types)) and not given.virtual_ops:
+        say_line(
+            f"{', '.join(silent)} is virtual: it comes only where the broadcaster has "
+            "STEEMBOT_VIRTUAL_OPS=1",
+            err=True,
+        )
+    show = _show_json if as_json else _Lines(Console()).show
     try:
-        for operation, undone in _operations(given, types or ("*",), first, mode or given.mode):
+        for operation, undone in _operations(given, types, first, mode or given.mode):
             if account is None or account in _actors(operation.value):
                 show(operation, undone=undone)
     except KeyboardInterrupt:
         pass  # this is how it is ended
-    except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _operations(
@@ -85,7 +91,7 @@ def _operations(
                 case Connected() if after == "head" and event.subscribed.after is not None:
                     after = str(event.subscribed.after)
                 case Disconnected():
-                    click.echo(f"disconnected: {event.reason}; trying again", err=True)
+                    say_line(f"disconnected: {event.reason}; trying again", err=True)
                 case Refused():
                     _tell(event, told)
 
@@ -96,7 +102,7 @@ def _tell(refused: Refused, told: set[str]) -> None:
         raise FeedError(refused.code, refused.text)
     if refused.code not in told:
         told.add(refused.code)
-        click.echo(f"waiting: {refused.text}", err=True)
+        say_line(f"waiting: {refused.text}", err=True)
 
 
 def _unpacked(message: wire.BlockMessage | wire.Undo) -> Iterator[Operation]:
@@ -121,7 +127,7 @@ def _actors(value: dict[str, Any]) -> set[Any]:
 
 def _show_json(operation: Operation, *, undone: bool) -> None:
     line = {**msgspec.to_builtins(operation), "cursor": str(operation.cursor), "undone": undone}
-    click.echo(msgspec.json.encode(line))
+    say_json(line)
 
 
 class _Lines:
@@ -137,13 +143,13 @@ class _Lines:
             for name, value in operation.value.items()
             if value not in ("", [], {})
         )
-        words = "".join(c if c.isprintable() else " " for c in words)
+        words = one_line(words, limit=sys.maxsize)
         if len(words) > _WIDTH and self._console.is_terminal:
             words = words[: _WIDTH - 1] + "…"
         line = Text()
         line.append(f"{operation.timestamp:%H:%M:%S} {operation.block_num} ", style="dim")
         if undone:
             line.append("UNDONE ", style="bold red")
-        line.append(operation.type, style=_COLOURS.get(operation.type, "blue"))
+        line.append(one_line(operation.type), style=_COLOURS.get(operation.type, "blue"))
         line.append(f" {words}")
-        self._console.print(line)
+        self._console.print(line, soft_wrap=True)

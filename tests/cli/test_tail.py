@@ -107,3 +107,29 @@ def test_control_characters_never_reach_the_terminal(tmp_path, settings, broadca
     lines = tail_until(tmp_path, settings, 500, "--from", "1")
     assert all(c.isprintable() for line in lines for c in line)
     assert os.linesep not in "".join(lines)
+
+
+def test_what_never_comes_is_not_waited_for(steembot):
+    """A slip in a type's or an account's name is an error at once, with a suggestion."""
+    status, lines = steembot("tail", "coment")
+    assert status == 2
+    assert "did you mean 'comment'?" in lines[-1]
+    status, lines = steembot("tail", "--by", "@Alice Cooper")
+    assert status == 2
+    assert "'@Alice Cooper' is no account's name" in lines[-1]
+
+
+def test_an_account_may_have_its_sign(tmp_path, settings, broadcaster, still_node):
+    """``--by @alice`` is ``--by alice``."""
+    block = json.loads(still_node.chain.block(30).condenser_json())
+    votes = [o for t in block["transactions"] for o in t["operations"] if o[0] == "vote"]
+    by = f"@{votes[0][1]['voter'].upper()}"
+    (line, *_) = tail_until(tmp_path, settings, 1, "vote", "--by", by, "--from", "30", "--json")
+    assert json.loads(line)["value"]["voter"] == votes[0][1]["voter"]
+
+
+def test_a_virtual_type_is_said_to_need_its_switch(tmp_path, settings, broadcaster):
+    """Without STEEMBOT_VIRTUAL_OPS the wait may be for ever, so it is said."""
+    env = settings | {"STEEMBOT_VIRTUAL_OPS": "0"}
+    with Process("steembot", "tail", "author_reward", env=env, cwd=tmp_path) as tail:
+        tail.says("STEEMBOT_VIRTUAL_OPS=1")
