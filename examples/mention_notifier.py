@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.error
 import urllib.request
 
-from steembot.bot import Bot, Context, Operation
+from steembot.bot import Bot, Context, Later, Operation
 from steembot.bot.filters import by, mentions, new_post, new_reply
 
 ACCOUNT = os.environ.get("NOTIFY_ACCOUNT", "alice")
@@ -21,7 +22,7 @@ bot = Bot()
 
 @bot.on("comment", where=mentions(ACCOUNT) & ~by(ACCOUNT) & (new_post | new_reply), max_age=86_400)
 def notify(op: Operation, ctx: Context) -> None:
-    """Send who, where and the beginning of the text. A failure is tried again, then parked."""
+    """Send who, where and the beginning of the text. It waits while the webhook is away."""
     author, permlink = op.value["author"], op.value["permlink"]
     message = {
         # The receiver can tell a repetition by it: after a crash a message may come twice.
@@ -39,5 +40,10 @@ def _post(message: dict[str, str]) -> None:
     request = urllib.request.Request(  # noqa: S310 (the administrator's own address)
         WEBHOOK, json.dumps(message).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
-        pass
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
+            pass
+    except OSError as error:
+        if isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500:
+            raise  # it does not want this message, however often it is sent
+        raise Later("the webhook is away") from error

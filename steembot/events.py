@@ -357,12 +357,26 @@ TYPE_SWITCHED_OFF = Event(
 )
 UNREADABLE = Event(
     "df05cc94039144348264672add1d8773",
-    "The bot @STEEMBOT_BOT@ passed by an operation of block @STEEM_BLOCK@ that nobody can read",
+    "The bot @STEEMBOT_BOT@ passed by an operation that nobody can read",
     "The body of the operation (@STEEM_TYPE@) is no JSON object. No handler was called for it, and "
     "the bot went on. It is said once a minute at most; the metric "
     "steembot_operations_unreadable_total counts each.",
     "Nothing, if it is rare: anybody may write what they like on the chain. Otherwise compare the "
     "block at another node, and name that one in STEEMBOT_NODES.",
+)
+WAITS = Event(
+    "1cb1c862bc4c47eb883a18c1a584fd61",
+    "The bot @STEEMBOT_BOT@ waits, since its handler cannot work now",
+    "The handler raised Later: what it needs, such as a web service, is away. The operation is "
+    "tried again, with pauses of up to a minute unless the handler asks for longer ones, and those "
+    "behind it wait. None is lost, and none becomes a dead letter.",
+    "See to what the message names. The bot goes on by itself once that is back.",
+)
+WAITED = Event(
+    "c3ef2aba020c48eaadf65905a2b45ad4",
+    "The bot @STEEMBOT_BOT@ waits no longer",
+    "What its handler had waited for works again.",
+    NOTHING,
 )
 FOLDER_UNSEARCHED = Event(
     "5997f7845a7b42968a7d57d3887fc192",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -310,6 +311,66 @@ def test_handlers_that_do_not_import_end_with_their_traceback(tmp_path):
         assert bot.ended() == 78
     assert "STEEMBOT_HANDLERS='broken'" in bot.lines[0]
     assert any("ZeroDivisionError" in line for line in bot.lines)
+
+
+WAITING_BOT = """
+from pathlib import Path
+from steembot.bot import Bot, Later
+bot = Bot()
+
+@bot.on("comment", "vote", "transfer", "custom_json")
+def use(op, ctx):
+    ctx.state["count"] = ctx.state.get("count", 0) + 1
+    if not Path("service").exists():
+        raise Later("the service is away")
+    print("used", ctx.state["count"])
+
+@bot.every(0.1)
+def tick(ctx):
+    print("tick, head", ctx.head)
+"""
+
+
+def test_a_bot_waits_for_a_service_and_does_all_else_meanwhile(tmp_path):
+    """Timers, heartbeats, reloads and the status go on; SIGTERM ends it; nothing is lost."""
+    (tmp_path / "waiting.py").write_text(WAITING_BOT)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(tmp_path / "notify"))
+    listening.settimeout(PATIENCE_S)
+
+    def status(words: str) -> None:
+        while words not in listening.recv(65536).decode():
+            pass
+
+    more = {"STEEMBOT_HANDLERS": "waiting", "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    with (
+        listening,
+        devnode(tmp_path, "--generate", "a", "--interval", "0.1") as node,
+        (swarm := Swarm(tmp_path, url_of(node), 1)).broadcaster(),
+    ):
+        with swarm.bot(**more) as bot:
+            bot.says("waits: the service is away; it is tried again in 1 s")
+            status("waits: the service is away")
+            heads = {line for line in bot.lines if line.startswith("tick")}
+            bot.wait_for(
+                lambda lines: len({w for w in lines if w.startswith("tick")} - heads) > 3, "heads"
+            )
+            bot.signal(signal.SIGHUP)
+            bot.says("settings read again")
+            status("WATCHDOG=1")
+            bot.signal(signal.SIGTERM)
+            assert bot.ended() == 0
+        assert not any("used" in line or "dead letter" in line for line in bot.lines)
+        with swarm.bot(**more) as bot:
+            bot.says("waits: the service is away")
+            (tmp_path / "service").touch()
+            bot.says("waits no longer")
+            bot.says("used 100")
+            bot.signal(signal.SIGTERM)
+            assert bot.ended() == 0
+    counts = [int(line.split()[1]) for line in bot.lines if line.startswith("used")]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not any("disconnected" in line for line in bot.lines)
 
 
 def test_what_a_bots_file_prints_is_seen_while_it_runs(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steembot.bot import Bot, filters
+from steembot.bot import Bot, Later, filters
 from steembot.bot.handlers import new_posts
 from steembot.bot.runner import DEATHS
 from steembot.testing import BotRun, Chain, Killed
@@ -333,6 +333,29 @@ def test_it_stays_light():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert printed.stdout.strip() == b"[]"
+
+
+def test_an_operation_that_waits_is_seen_and_tried_again(tmp_path):
+    """``Later`` ends the run there; the next one goes on, in order, without waiting for real."""
+    away = [True]
+
+    def use(op):
+        if away[0]:
+            raise Later("the webhook")
+
+    chain = Chain()
+    run = BotRun(counting(use), chain, tmp_path)
+    for voter in ("alice", "bob"):
+        chain.vote(voter, "x", "y")
+    for _ in range(20):
+        run.catch_up()
+        assert run.waiting == "vote of block 2 waits: the webhook"
+        assert (run.state, run.dead_letters, run.restarts) == ({}, [], 0)
+    assert "it is tried again in 1 s" in run.journal[0]
+    chain.fork(1, again=True)
+    away[0] = False
+    assert run.catch_up().waiting is None
+    assert run.state == {"alice": 1, "bob": 1}
 
 
 def test_conditions_see_the_same_context(tmp_path):

@@ -7,6 +7,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from steembot.bot import Later
 from steembot.testing import BotRun, Chain
 from tests.support.processes import SCRIPTS, Process, environment
 
@@ -43,13 +46,17 @@ def test_the_ten_minutes_of_a_new_user(tmp_path):
 
 def test_the_handlers_of_the_page(tmp_path):
     """The example does what it seems to do."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    code, sending = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     (tmp_path / "page.py").write_text(code)
     chain = Chain()
     run = BotRun(tmp_path / "page.py", chain, tmp_path)
     chain.post("bob", "sea", title="The sea", tags=["art"])
     chain.post("alice", "own", title="Mine", tags=["art"])
     assert run.catch_up().log == ["1. @bob: The sea"]
+    names: dict = {}
+    exec("import urllib.request\n" + sending, names)
+    with pytest.raises(Later, match="the webhook does not answer"):
+        names["send"]("http://127.0.0.1:9/", b"")
 
 
 def test_the_page_names_every_condition_and_helper():

@@ -1,4 +1,4 @@
-"""What a bot's author imports: :class:`Bot` and, for type hints, :class:`Context`.
+"""What a bot's author imports: :class:`Bot`, :class:`Later` and, for type hints, :class:`Context`.
 
 Ready-made conditions are in :mod:`steembot.bot.filters`, helpers for tests in
 :mod:`steembot.testing`.
@@ -6,6 +6,7 @@ Ready-made conditions are in :mod:`steembot.bot.filters`, helpers for tests in
 
 from steembot.bot.bot import Bot
 from steembot.bot.context import Context
+from steembot.bot.later import Later
 from steembot.operation import Operation
 
-__all__ = ["Bot", "Context", "Operation"]
+__all__ = ["Bot", "Context", "Later", "Operation"]

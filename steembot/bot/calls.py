@@ -10,6 +10,7 @@ from steembot import events
 from steembot.bot.bot import COMMENT, Bot, Rule
 from steembot.bot.context import Context, fields
 from steembot.bot.functions import check_answer, check_result
+from steembot.bot.later import Later
 from steembot.bot.state import BotState
 from steembot.operation import Operation
 
@@ -27,8 +28,8 @@ class Calls:
 
     What they left in ``state`` is settled by the caller where they succeed, and dropped here where
     they fail. Arguments are as for :class:`~steembot.bot.runner.Runner`. In each method ``again``
-    makes the operation anew, since a handler may change its value; whatever ``pause`` raises
-    passes through.
+    makes the operation anew, since a handler may change its value. A handler's
+    :class:`~steembot.bot.later.Later` and whatever ``pause`` raises pass through.
     """
 
     def __init__(
@@ -114,6 +115,12 @@ class Calls:
                 if result is not None:
                     check_result(rule.handler, result)
             self._state.values.take_changes()
+        except Later:
+            self._state.check()
+            self._state.drop_changes()
+            if not context.dry_run:
+                raise
+            return traceback.format_exc()  # a replay waits for nothing
         except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
             self._state.check()
             self._state.drop_changes()

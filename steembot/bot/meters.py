@@ -21,6 +21,7 @@ class Meters:
         self.block: int | None = None
         self.connected = False
         self.dead_letters = 0
+        self.waiting = False
 
     def called(self, kind: str, seconds: float, failed: bool) -> None:
         """Count a call of the handlers for an operation of that type."""
@@ -51,6 +52,12 @@ class Meters:
             "gauge",
             "Whether a bot has its broadcaster.",
             [Sample(int(self.connected), bot)],
+        )
+        yield Metric(
+            "steembot_bot_waiting",
+            "gauge",
+            "Whether an operation waits because its handler cannot work now.",
+            [Sample(int(self.waiting), bot)],
         )
         yield Metric(
             "steembot_dead_letters",

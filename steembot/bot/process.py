@@ -100,10 +100,12 @@ class BotProcess:
         self._client = client
         self._daemon = daemon
         self._measure_due = 0.0
+        self._words_due = 0.0
         self._runner = Runner(
             bot,
             state,
             pause=lambda s: _pause(daemon, s),
+            rest=self._rest,
             alive=daemon.alive if meters is None else self._alive,
             chain=given.chain,
             called=None if meters is None else meters.called,
@@ -115,7 +117,6 @@ class BotProcess:
     def serve(self) -> None:
         """Serve until a signal. Raises :class:`Stopped` when it came in the middle of work."""
         daemon, client = self._daemon, self._client
-        words_due = 0.0
         while not daemon.stopping:
             self._runner.redrive()
             event = client.receive(0)
@@ -133,14 +134,38 @@ class BotProcess:
                     )
             else:
                 self._take(event)
-            if daemon.reload_wanted:
-                self._reload()
-            now = time.monotonic()
-            if now >= words_due:
-                words_due = now + TURN_S
-                self._state.commit()
-                daemon.status(_words(self._state, connected=client.connected))
-                self._measure()
+            self._see_to_people()
+
+    def _rest(self, seconds: float) -> None:
+        """Wait with an operation in hand, and see to all else. Raises :class:`Stopped`."""
+        daemon = self._daemon
+        deadline = time.monotonic() + seconds
+        while not daemon.stopping:
+            daemon.alive()
+            self._see_to_people()
+            wait_s = deadline - time.monotonic()
+            if wait_s <= 0:
+                return
+            beat = self._client.keep(min(wait_s, TURN_S))
+            daemon.drain()
+            if beat is not None:
+                self._take(beat)
+        raise Stopped
+
+    def _see_to_people(self) -> None:
+        """Do what an administrator asks for, and say how the bot is: at most once a second."""
+        if self._daemon.reload_wanted:
+            self._reload()
+        now = time.monotonic()
+        if now >= self._words_due:
+            self._words_due = now + TURN_S
+            self._state.commit()
+            self._daemon.status(self._words())
+            self._measure()
+
+    def _words(self) -> str:
+        connected = self._client.connected
+        return _words(self._state, connected=connected, waiting=self._runner.waiting)
 
     def _reload(self) -> None:
         """Read the settings anew. Where one is wrong, all stay as they were."""
@@ -162,7 +187,7 @@ class BotProcess:
                 log.warning(
                     "not in force before a restart: %s", words, extra=events.SETTINGS_WAIT()
                 )
-        self._daemon.ready(_words(self._state, connected=self._client.connected))
+        self._daemon.ready(self._words())
 
     def _alive(self) -> None:
         self._daemon.alive()
@@ -177,6 +202,7 @@ class BotProcess:
             meters.block = None if position is None else position.block_num
             meters.connected = self._client.connected
             meters.dead_letters = self._state.letters.count()
+            meters.waiting = self._runner.waiting is not None
 
     def _take(self, event: Event) -> None:
         match event:
@@ -283,10 +309,13 @@ def _pause(daemon: service.Service, seconds: float) -> None:
     raise Stopped
 
 
-def _words(state: BotState, *, connected: bool) -> str:
+def _words(state: BotState, *, connected: bool, waiting: str | None) -> str:
     position = state.position
     place = "no operation yet" if position is None else f"block {position.block_num:,}"
     letters = state.letters.count()
-    return f"{place}, {'connected' if connected else 'waiting for the broadcaster'}" + (
-        f", {letters:,} dead letter{'s' * (letters > 1)}" if letters else ""
-    )
+    words = [place, "connected" if connected else "waiting for the broadcaster"]
+    if letters:
+        words.append(f"{letters:,} dead letter{'s' * (letters > 1)}")
+    if waiting is not None:
+        words.append(waiting)
+    return ", ".join(words)

@@ -19,6 +19,7 @@ from steembot.bot.calls import Calls
 from steembot.bot.context import Context, fields
 from steembot.bot.dead_letters import DeadLetter
 from steembot.bot.functions import check_result
+from steembot.bot.later import Later, Wait
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
@@ -33,6 +34,9 @@ DEATHS = 3
 ROOM_PAUSE_S = 10.0
 """How long a bot with too many dead letters waits before it tries the next one again."""
 
+SHORTEST_REST_S = 0.01
+"""Between two looks at the timers, while an operation waits."""
+
 
 class Stopped(BaseException):
     """The process is asked to end; what was being tried is left for the next start.
@@ -45,11 +49,12 @@ class Stopped(BaseException):
 class Runner:
     """Runs ``bot`` on messages of the feed.
 
-    ``pause(seconds)`` waits between tries and raises :class:`Stopped` when the process is to end;
-    ``alive()`` is called after each operation, and feeds the watchdog. ``clock`` gives monotonic
-    seconds, ``now`` seconds since 1970. ``chain`` names the blockchain.
-    ``called(type, seconds, failed)`` is told of each call of the handlers, ``passed_by(type)`` of
-    each operation that no handler could have read.
+    ``pause(seconds)`` waits between tries and raises :class:`Stopped` when the process is to end.
+    ``rest(seconds)`` does the same while an operation waits for something that may take hours, and
+    sees to all else that the process does; it is ``pause`` unless given. ``alive()`` is called
+    after each operation, and feeds the watchdog. ``clock`` gives monotonic seconds, ``now`` seconds
+    since 1970. ``chain`` names the blockchain. ``called(type, seconds, failed)`` is told of each
+    call of the handlers, ``passed_by(type)`` of each operation that no handler could have read.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Runner:
         state: BotState,
         *,
         pause: Callable[[float], None],
+        rest: Callable[[float], None] | None = None,
         alive: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -70,6 +76,7 @@ class Runner:
         self._passed_by = passed_by
         self._state = state
         self._pause = pause
+        self._rest = rest or pause
         self._alive = alive
         self._clock = clock
         self._context = Context(state.values, chain, posts=state.posts, now=now, dry_run=dry_run)
@@ -78,6 +85,16 @@ class Runner:
         )
         self._repeats = Repeats()
         self._due = [clock() + seconds for seconds, _ in bot.timers]
+        self._timer_waits: dict[int, Wait] = {}
+        self._wait: Wait | None = None
+        self._redrive_wait: Wait | None = None
+        self._redrive_due = float("-inf")
+
+    @property
+    def waiting(self) -> str | None:
+        """What waits because its handler raised :class:`~steembot.bot.later.Later`, and why."""
+        wait = self._wait or self._redrive_wait
+        return None if wait is None else str(wait)
 
     def announce(self, head: int, irreversible: int) -> None:
         """Let handlers know the chain's head and last irreversible block."""
@@ -129,8 +146,20 @@ class Runner:
 
     def redrive(self) -> None:
         """Run the dead letters again that somebody asked for. To be called between two blocks."""
+        if self._clock() < self._redrive_due:
+            return
         while (letter := self._state.letters.next_wanted(self._context.irreversible)) is not None:
-            self._redrive(letter)
+            try:
+                self._redrive(letter)
+            except Later as later:
+                self._state.letters.abandon(letter.id)
+                self._redrive_wait = wait = self._redrive_wait or Wait(
+                    "redrive", f"the dead letter {letter.id}", self._clock()
+                )
+                self._redrive_due = self._put_off(wait, later, events.WAITS())
+                return
+            self._redrive_wait = None  # the next one's pauses begin anew
+        self._redrive_wait = None
 
     def run_timers(self) -> float:
         """Run the timers that are due; return for how many seconds none will be."""
@@ -142,6 +171,15 @@ class Runner:
                 try:
                     check_result(timer, timer(self._context))
                     self._state.values.take_changes()
+                except Later as later:
+                    self._state.check()
+                    self._state.drop_changes()
+                    name = getattr(timer, "__name__", repr(timer))
+                    wait = self._timer_waits.setdefault(
+                        index, Wait(index, f"the timer {name}", now)
+                    )
+                    due = self._put_off(wait, later, events.WAITS())
+                    self._due[index] = due if later.after_s is not None else min(due, now + seconds)
                 except Exception:
                     self._state.check()
                     self._state.drop_changes()
@@ -152,8 +190,23 @@ class Runner:
                     )
                 else:
                     self._state.commit_values()
+                    if (ended := self._timer_waits.pop(index, None)) is not None:
+                        self._end_wait(ended, events.WAITED())
                 self._alive()
         return min(self._due, default=now + 3600.0) - now
+
+    def _put_off(self, wait: Wait, later: Later, event: events.Fields) -> float:
+        """Take note that something waits; return the time of its next try."""
+        pause_s = wait.next_s(later)
+        now = self._clock()
+        if wait.is_due(self._repeats, now):
+            log.warning("%s; it is tried again in %g s", wait, pause_s, extra=event)
+        return now + pause_s
+
+    def _end_wait(self, wait: Wait, event: events.Fields) -> None:
+        if wait.is_said:
+            seconds = self._clock() - wait.since
+            log.info("%s waits no longer, after %.0f s", wait.what, seconds, extra=event)
 
     def _check_stop(self) -> None:
         """Between two operations: end here if the process is to end."""
@@ -191,18 +244,11 @@ class Runner:
             """Make the operation anew: a handler may have changed its value."""
             return unpack(raw, block, timestamp)
 
-        error = None
-        if deaths >= DEATHS:
-            error = f"its handler killed or hung the process {deaths} times"
-        can_run = error is None
+        error: str | None = f"its handler killed or hung the process {deaths} times"
         forgotten = self._forgotten(operation, undo=undo)
         while True:
-            if can_run:
-                try:
-                    error = self._calls.deliver(operation, again, undo=undo)
-                except Stopped:
-                    state.abandon()
-                    raise
+            if deaths < DEATHS:
+                error = self._handle(operation, again, attempt, undo=undo)
             if error is None:
                 if undo:
                     state.finish(position, then, undone=undone, forgotten=forgotten)
@@ -216,7 +262,26 @@ class Runner:
             state.abandon()
             self._wait_for_room(operation)
             state.begin(attempt)
+        if self._wait is not None:
+            self._end_wait(self._wait, events.WAITED(**fields(operation)))
+            self._wait = None
         self._alive()
+
+    def _handle(
+        self, operation: Operation, again: Callable[[], Operation], attempt: str, *, undo: bool
+    ) -> str | None:
+        """Have the handlers called, and wait as long as they ask for; return what they raised."""
+        while True:
+            try:
+                return self._calls.deliver(operation, again, undo=undo)
+            except Stopped:
+                self._state.abandon()
+                raise
+            except Later as later:
+                self._state.abandon()  # a pause is no death
+                self._wait_for(later, operation, undo=undo)
+            self._state.begin(attempt)
+            operation = again()
 
     def _unpacked(self, raw: RawOperation, block: BlockRef, timestamp: int) -> Operation | None:
         """Parse an operation's body; one that nobody can read is counted and passed by."""
@@ -277,8 +342,25 @@ class Runner:
                 self._state.letters.count(),
                 extra=events.LETTERS_FULL(**fields(operation)),
             )
-        self._pause(ROOM_PAUSE_S)
-        self.redrive()
+        self._rest_for(ROOM_PAUSE_S)
+
+    def _wait_for(self, later: Later, operation: Operation, *, undo: bool) -> None:
+        """Wait with an operation, and all behind it, for what its handler needs."""
+        self._wait = wait = self._wait or Wait(
+            "operation",
+            f"{'the undo of ' if undo else ''}{operation.type} of block {operation.block_num}",
+            self._clock(),
+        )
+        due = self._put_off(wait, later, events.WAITS(**fields(operation)))
+        self._rest_for(due - self._clock())
+
+    def _rest_for(self, seconds: float) -> None:
+        """Wait, with timers run and dead letters redriven meanwhile."""
+        while seconds > 0:
+            step_s = min(seconds, max(self.run_timers(), SHORTEST_REST_S))
+            self._rest(step_s)
+            seconds -= step_s
+            self.redrive()
 
     def _park(
         self,

@@ -14,6 +14,7 @@ import os
 import pwd
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -104,6 +105,7 @@ class FeedClient:
         self._heard = 0.0
         self._retry_at = 0.0
         self._used = 0
+        self._kept: deque[bytes] = deque()  # received by keep(), in order
 
     def __enter__(self) -> Self:
         return self
@@ -150,6 +152,34 @@ class FeedClient:
             if self._wait(min(wait_s, self._due(now))):
                 return None
 
+    def keep(self, timeout_s: float) -> wire.Heartbeat | None:
+        """Wait while what was received last is still in hand, for hours if need be.
+
+        What comes is kept for :meth:`receive`, and no credit is granted for it, which bounds it.
+        Heartbeats are not kept: the newest is returned. Ends early when something came, and at a
+        wake-up.
+        """
+        poller = zmq.Poller()
+        if self._wake is not None:
+            poller.register(self._wake, zmq.POLLIN)
+        if self._socket is not None:
+            poller.register(self._socket, zmq.POLLIN)
+        poller.poll(max(0, int(timeout_s * 1000) + 1))
+        newest: wire.Heartbeat | None = None
+        while self._socket is not None:
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            self._heard = self._clock()
+            with contextlib.suppress(WireError):  # told by receive()
+                reply = wire.decode_reply(frame)
+                if isinstance(reply, wire.Heartbeat):
+                    newest = reply
+                    continue
+            self._kept.append(frame)
+        return newest
+
     # ---- one connection
 
     def _dial(self, now: float) -> None:
@@ -192,6 +222,7 @@ class FeedClient:
         self._monitor.close(0)
         self._socket.close(linger_ms)
         self._socket = self._monitor = None
+        self._kept.clear()
         self._connected = False
 
     def _lose(self, now: float, reason: str, retry_s: float = FIRST_RETRY_S) -> Disconnected | None:
@@ -221,7 +252,7 @@ class FeedClient:
             self._send(wire.Grant(self._used))
             self._used = 0
         try:
-            frame = self._socket.recv(zmq.NOBLOCK)
+            frame = self._kept.popleft() if self._kept else self._socket.recv(zmq.NOBLOCK)
         except zmq.Again:
             return self._watch(now)
         self._heard = now

@@ -12,7 +12,7 @@ from steembot.bot import dead_letters
 from steembot.bot.bot import Bot
 from steembot.bot.dead_letters import DeadLetter
 from steembot.bot.loading import load_bot
-from steembot.bot.runner import Runner
+from steembot.bot.runner import Runner, Stopped
 from steembot.bot.state import BotState
 from steembot.feed import wire
 from steembot.feed.session import Session
@@ -36,7 +36,8 @@ class BotRun:
     ``STEEMBOT_MODE``.
 
     ``log`` holds the lines that handlers logged, ``journal`` also what steembot said about the
-    bot. ``restarts`` counts how often it died.
+    bot. ``restarts`` counts how often it died. ``waiting`` says which operation waits, and why,
+    where a handler raised :class:`~steembot.bot.Later`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class BotRun:
         self.log: list[str] = []
         self.journal: list[str] = []
         self.restarts = 0
+        self.waiting: str | None = None
         self._path = folder / "bot.sqlite3"
         self._mode = mode
         self._crashes: list[tuple[CrashPoint, int]] = []
@@ -60,8 +62,10 @@ class BotRun:
     def catch_up(self) -> BotRun:
         """Run the bot until it has handled everything that is there.
 
-        Timers whose time has come on the chain's clock run once.
+        Timers whose time has come on the chain's clock run once. Where a handler raises
+        :class:`~steembot.bot.Later` it ends there, and the next call tries again, without a pause.
         """
+        self.waiting = None
         self.chain.seal_waiting()
         handler = _Journal(self)
         logger = logging.getLogger("steembot.bot")
@@ -79,8 +83,13 @@ class BotRun:
                 except (Killed, SystemExit, KeyboardInterrupt):
                     self._die()
                     self.restarts += 1
+                except Stopped:  # an operation waits
+                    break
                 else:
                     break
+            self.waiting = self._process.waiting
+            if self.waiting is not None:
+                self.stop()
         finally:
             logger.removeHandler(handler)
             logger.setLevel(before)
@@ -169,11 +178,17 @@ class _Process:
             bot,
             self.state,
             pause=lambda _s: None,
+            rest=_stop,
             alive=lambda: None,
             clock=lambda: chain.now,
             now=lambda: chain.now,
             chain=chain.name,
         )
+
+    @property
+    def waiting(self) -> str | None:
+        """What waits, and why."""
+        return self._runner.waiting
 
     def work(self) -> None:
         """Do what there is to do."""
@@ -252,6 +267,10 @@ class _Journal(logging.Handler):
         self._run.journal.append(record.getMessage())
         if record.name == "steembot.bot":  # ctx.log's
             self._run.log.append(record.getMessage())
+
+
+def _stop(_seconds: float) -> None:
+    raise Stopped
 
 
 def _bot(given: Bot | ModuleType | str | Path) -> Bot:

@@ -103,6 +103,17 @@ def test_a_part_of_a_file(recorded):
     assert "10 blocks from 30" in result.stderr
 
 
+def test_a_replay_waits_for_nothing(recorded, here):
+    """A handler that says later has failed there: it should ask ctx.dry_run first."""
+    later = "from steembot.bot import Later\n" + HANDLERS.replace(
+        'raise RuntimeError("told to")', 'raise Later("the webhook")'
+    ).replace("FAIL", "None").replace('op.value["memo"] == "fail"', "True")
+    (here / "mine.py").write_text(later)
+    result = ask("replay", "--file", "blocks.jsonl", "--handlers", "mine.py")
+    assert result.exit_code == 1
+    assert result.output.count("Later: the webhook") == len(transfers(recorded)) > 0
+
+
 def test_dead_letters_are_printed_and_fail_the_command(recorded, here):
     """A mistake shows before the bot is started."""
     (here / "bad.py").write_text(HANDLERS.replace("== FAIL", "is not None"))

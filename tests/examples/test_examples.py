@@ -59,7 +59,7 @@ def test_new_post_announcer_does_not_announce_yesterday(chain, run):
 
 
 def test_mention_notifier(chain, run, monkeypatch):
-    """The webhook gets a mention once; one that fails is parked, and redriven when it is back."""
+    """The webhook gets a mention once; it is waited for while away, and what it refuses parked."""
     got, status = [], [200]
 
     class Hook(http.server.BaseHTTPRequestHandler):
@@ -86,7 +86,10 @@ def test_mention_notifier(chain, run, monkeypatch):
             assert [message["link"] for message in got] == ["https://steemit.com/@bob/p"]
             status[0] = 500
             chain.reply("bob", "alice", "own", "Hi @alice", "re")
-            notifier.catch_up()
+            assert "the webhook is away: urllib.error.HTTPError" in notifier.catch_up().waiting
+            assert notifier.dead_letters == []
+            status[0] = 400
+            assert notifier.catch_up().waiting is None
             assert notifier.dead_letters[0].summary.startswith("urllib.error.HTTPError")
             status[0] = 200
             notifier.redrive()

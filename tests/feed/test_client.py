@@ -58,6 +58,49 @@ def test_a_caller_that_takes_its_time_is_sent_no_more_than_its_credit(driven):
         assert status.lag == 1003 - CREDIT_BLOCKS
 
 
+def test_a_caller_that_waits_with_a_block_in_hand_loses_and_gets_nothing(driven):
+    """It hears heartbeats alone, grants no credit, and finds all else in order afterwards."""
+    driven.chain.grow(*[("vote",)] * 1000)
+    with Reader(driven.path) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        assert driven.event(reader.client).num == 1
+        beats: list[wire.Heartbeat | None] = []
+
+        def hear() -> wire.Heartbeat | None:
+            beats.append(reader.client.keep(0))
+            return beats[-1]
+
+        driven.until(lambda: hear() or driven.server.status().clients[0].credit == 0)
+        for _ in range(100):
+            driven.clock += server_module.HEARTBEAT_S
+            driven.until(hear)
+        assert beats[-1] == wire.Heartbeat(head=driven.chain.head, irreversible=0)
+        (status,) = driven.server.status().clients
+        assert (status.credit, status.lag) == (0, 1003 - CREDIT_BLOCKS)
+        nums = [driven.event(reader.client).num for _ in range(1002)]
+        assert nums == list(range(2, 1004))
+
+
+def test_a_wait_with_a_block_in_hand_ends_at_a_signal_and_in_time(driven):
+    """Connected or not, and though there is an event of the connection that nobody took."""
+    ear, mouth = os.pipe()
+    try:
+        with Reader(driven.path) as reader:
+            reader.client.wake_by(ear)
+            began = time.monotonic()
+            assert reader.client.keep(0.2) is None
+            assert 0.2 <= time.monotonic() - began < SOON_S
+            assert isinstance(driven.event(reader.client), Connected)
+            os.write(mouth, b"x")
+            began = time.monotonic()
+            assert reader.client.keep(PATIENCE_S) is None
+            assert time.monotonic() - began < PATIENCE_S / 2
+            assert driven.event(reader.client).num == 1
+    finally:
+        os.close(ear)
+        os.close(mouth)
+
+
 def test_undo_progress_and_heartbeats_are_passed_on(driven):
     """All that a server says about the chain reaches the caller."""
     with Reader(driven.path, types=["transfer"]) as reader:
