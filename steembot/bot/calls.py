@@ -56,12 +56,12 @@ class Calls:
         self, operation: Operation, again: Callable[[], Operation], *, undo: bool
     ) -> str | None:
         """Call the handlers that its age allows; return the last traceback if none succeeds."""
-        age_s = self._now() - operation.timestamp.timestamp()
-        rules = [
-            rule
-            for rule in self._bot.rules(operation.type, undo=undo)
-            if not rule.is_too_old(age_s)
-        ]
+        rules = self._bot.rules(operation.type, undo=undo)
+        for rule in rules:
+            if rule.max_age_s is not None:  # mostly none asks, and an age costs to tell
+                age_s = self._now() - operation.timestamp.timestamp()
+                rules = [rule for rule in rules if not rule.is_too_old(age_s)]
+                break
         return self._repeat(rules, operation, again)
 
     def redrive(
