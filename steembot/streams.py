@@ -7,6 +7,7 @@ thread. All of them write to ``sys.stdout`` or ``sys.stderr``; so these are what
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -51,15 +52,13 @@ def visible() -> Iterator[None]:
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = (
-        # One that was closed before the start is None, and print() takes that.
-        cast("Any", None if stream is None else VisibleStream(stream))
-        for stream in before
-    )
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 (no path of ours)
+        # One that was closed before the start is None.
+        sys.stdout, sys.stderr = (cast("Any", VisibleStream(one or nowhere)) for one in before)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 def raw(stream: IO[str]) -> IO[str]:

@@ -61,7 +61,7 @@ class _Stream:
 
 def _stream(*, err: bool) -> Any:
     stream = sys.stderr if err else sys.stdout
-    return stream and _Stream(raw(stream), f"standard {'error' if err else 'output'}")
+    return _Stream(raw(stream), f"standard {'error' if err else 'output'}")
 
 
 class Console(rich.console.Console):
@@ -104,8 +104,6 @@ def say(text: str = "", *, err: bool = False) -> None:
     """Write text of one or more lines."""
     # While a progress bar is shown the stream is the bar's, which keeps the two apart.
     stream = sys.stderr if err else sys.stdout
-    if stream is None:
-        return
     out = _Stream(stream, f"standard {'error' if err else 'output'}")
     out.write(lines(text, limit=sys.maxsize) + "\n")
     out.flush()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from importlib import resources
 from pathlib import Path
 
 import click
 
-from steembot.cli.console import say
+from steembot.cli import files
+from steembot.cli.console import say, say_line
 from steembot.errors import SteembotError
 
 _TEMPLATES = "steembot.cli.templates"
@@ -78,7 +81,7 @@ def _new_process(name: str, into: Path) -> None:
     package = into / "steembot" / name
     if package.exists() or package.with_suffix(".py").exists():
         raise click.BadParameter(f"steembot/{name} exists already")
-    unit = (into / "deploy/systemd/steembot-bot.service").read_text()
+    unit = (into / "deploy/systemd/steembot-bot.service").read_text(encoding="utf-8")
     edits = [
         _Edit(
             "pyproject.toml",
@@ -99,6 +102,9 @@ def _new_process(name: str, into: Path) -> None:
         r"^(Wants|Upholds)=.*$",
         f" steembot-{name}.service",
     )
+    for path in made:
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     _write(
         {
             package / "__init__.py": f'"""The {name} process."""\n',
@@ -108,8 +114,8 @@ def _new_process(name: str, into: Path) -> None:
         }
     )
     for path, text in made.items():
-        path.write_text(text)
-        say(f"changed {path}")
+        path.write_text(text, encoding="utf-8")
+        say_line(f"changed {path}")
     say(
         f"Try it:   pip install --editable . && pytest {into / 'tests' / name}\n"
         "Then:     say in the docstring what it does, and give it a row in docs/architecture.md\n"
@@ -130,7 +136,7 @@ class _Edit:
 
     def apply(self, folder: Path) -> str:
         """Return the file's new text."""
-        lines = (folder / self.file).read_text().splitlines()
+        lines = (folder / self.file).read_text(encoding="utf-8").splitlines()
         for index, line in enumerate(lines):
             if line.startswith(self._behind):
                 lines.insert(index + 1, self._line)
@@ -139,7 +145,9 @@ class _Edit:
 
 
 def _appended(path: Path, pattern: str, more: str) -> str:
-    text, count = re.subn(pattern, lambda m: m[0] + more, path.read_text(), flags=re.MULTILINE)
+    text, count = re.subn(
+        pattern, lambda m: m[0] + more, path.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     if count == 0:
         raise SteembotError(f"{path} has no line like {pattern!r}")
     return text
@@ -157,7 +165,7 @@ def _unit(text: str, name: str) -> str:
 
 
 def _template(file: str, name: str) -> str:
-    text = (resources.files(_TEMPLATES) / f"{file}.txt").read_text()
+    text = (resources.files(_TEMPLATES) / f"{file}.txt").read_text(encoding="utf-8")
     lines = text.replace("NAME", name).splitlines()
     # Where our own imports stand depends on the name.
     ours = [index for index, line in enumerate(lines) if line.startswith("from steembot.")]
@@ -166,11 +174,7 @@ def _template(file: str, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(files: dict[Path, str]) -> None:
-    for path in files:
-        if path.exists():
-            raise SteembotError(f"{path} exists already; nothing was written")
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        say(f"wrote {path}")
+def _write(new: dict[Path, str]) -> None:
+    files.write_new(new)
+    for path in new:
+        say_line(f"wrote {path}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from steembot.cli import installation, past_blocks
+from steembot.cli import files, installation, past_blocks
 from steembot.cli.console import Console, Progress, say_line
 
 
@@ -18,20 +18,15 @@ def command(first: int, last: int, file: Path) -> None:
     """Write past blocks into FILE, a block a line, as the configured nodes answer them.
 
     FILE is what steembot replay --file reads and steembot-devnode --blocks serves. It is there
-    when all blocks are; one that exists is replaced.
+    when all blocks are. A plain file that exists is replaced, anything else is left alone.
     """
     if last < first:
         raise click.BadParameter(f"--to {last} is below --from {first}")
     given = installation.find().settings
-    part = file.with_name(f"{file.name}.part")
     size = 0
-    try:
-        with part.open("wb") as lines, Progress(console=Console(err=True)) as progress:
-            task = progress.add_task("recording blocks", total=last - first + 1)
-            for block in past_blocks.raw_blocks(given, first, last):
-                size += lines.write(block + b"\n")
-                progress.advance(task)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.replacing(file) as lines, Progress(console=Console(err=True)) as progress:
+        task = progress.add_task("recording blocks", total=last - first + 1)
+        for block in past_blocks.raw_blocks(given, first, last):
+            size += lines.write(block + b"\n")
+            progress.advance(task)
     say_line(f"blocks {first} to {last} in {file}, {size:,} bytes")

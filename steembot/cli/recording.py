@@ -12,6 +12,7 @@ from calendar import timegm
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -55,12 +56,19 @@ def read(path: Path, chain: str) -> Iterator[Block]:
     except OSError as error:
         raise RecordingError(str(path), 1, f"cannot be read: {error.strerror}") from error
     with lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_lines(path, lines), 1):
             if line.strip():
                 try:
                     yield _block(line, chain)
                 except (msgspec.MsgspecError, ValueError, IndexError, UnknownShapeError) as error:
                     raise RecordingError(str(path), number, f"is no block: {error}") from error
+
+
+def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    try:
+        yield from file
+    except OSError as error:
+        raise RecordingError(str(path), 1, f"cannot be read: {error.strerror}") from error
 
 
 def _block(line: bytes, chain: str) -> Block:
