@@ -285,6 +285,8 @@ def _switch(name: str, text: str) -> bool:
     return text == "1"
 
 
+BOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
 _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "STEEMBOT_CHAIN": _one_of(*PROFILES),
     "STEEMBOT_NODES": _nodes,
@@ -295,9 +297,7 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "STEEMBOT_STATE_DIR": _absolute_path,
     "STEEMBOT_LOG_BLOCKS": _whole_number(100, 100_000_000, what="a number of blocks"),
     "STEEMBOT_VIRTUAL_OPS": _switch,
-    "STEEMBOT_BOT_NAME": _matching(
-        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "1 to 64 letters, digits, '_', '.', '-'"
-    ),
+    "STEEMBOT_BOT_NAME": _matching(BOT_NAME.pattern, "1 to 64 letters, digits, '_', '.', '-'"),
     "STEEMBOT_HANDLERS": _matching(
         r"[^\W\d]\w*(\.[^\W\d]\w*)*|/.+\.py",
         "a module's name such as steembot.bot.handlers.new_posts, or a file's absolute path",

@@ -10,6 +10,7 @@ from steembot.bot.audit import Books, Finding, compare
 from steembot.bot.handled import AUDIT_BLOCKS
 from steembot.cli import installation, past_blocks
 from steembot.cli.console import Console, Progress, say, say_line
+from steembot.cli.ownership import become_owner
 from steembot.errors import StateError
 
 SHOWN = 100
@@ -32,6 +33,7 @@ def command(first: int, last: int, name: str | None) -> None:
     here = installation.find()
     given = here.settings
     path = here.bot_state(name)
+    become_owner(path.parent)
     err = Console(err=True)
     wrong = operations = 0
     bar = Progress(

@@ -14,6 +14,7 @@ from steembot.bot import dead_letters
 from steembot.bot.dead_letters import DeadLetter, DeadLetters
 from steembot.cli import installation
 from steembot.cli.console import Console, Table, json, say, say_json, say_line
+from steembot.cli.ownership import become_owner
 from steembot.errors import StateError
 
 POLL_S = 0.1
@@ -157,7 +158,9 @@ def _wait(letters: DeadLetters, asked: dict[int, int], wait_s: float) -> Sequenc
 
 
 def _path(name: str | None) -> Path:
-    return installation.find().bot_state(name)
+    path = installation.find().bot_state(name)
+    become_owner(path.parent)
+    return path
 
 
 def _what(letter: DeadLetter) -> str:

@@ -74,11 +74,13 @@ class Installation(msgspec.Struct, frozen=True):
         folders = [self.settings.state_dir]
         if self.state is not None:
             folders = sorted(self.state.glob("steembot-bot*"))
-        return sorted(
+        names = (
             path.name.removeprefix("bot-").removesuffix(".sqlite3")
             for folder in folders
             for path in folder.glob("bot-*.sqlite3")
         )
+        # Who owns such a folder may call a file there what they like.
+        return sorted(name for name in names if settings.BOT_NAME.fullmatch(name))
 
 
 def find(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Installation:

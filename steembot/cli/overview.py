@@ -15,6 +15,7 @@ from steembot.bot import schema
 from steembot.bot.dead_letters import DeadLetters
 from steembot.cli import installation
 from steembot.cli.installation import Installation
+from steembot.cli.ownership import as_owner
 from steembot.errors import SteembotError
 from steembot.storage import database
 
@@ -88,6 +89,14 @@ def bots(place: Installation) -> list[BotState]:
 
 
 def _bot(name: str, path: Path) -> BotState:
+    try:
+        state: BotState = as_owner(path.parent, lambda: _look(name, path), BotState)
+    except SteembotError as error:
+        return BotState(name, None, None, str(error))
+    return state
+
+
+def _look(name: str, path: Path) -> BotState:
     try:
         with closing(database.connect(path, remedy=schema.REMEDY, read_only=True)) as connection:
             schema.check(connection, path)

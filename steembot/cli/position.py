@@ -8,6 +8,7 @@ from steembot.bot.audit import Books
 from steembot.bot.state import BotState
 from steembot.cli import installation
 from steembot.cli.console import say_line
+from steembot.cli.ownership import become_owner
 from steembot.operation import Cursor
 
 NOTHING = "no operation yet"
@@ -31,13 +32,14 @@ def command(name: str | None, after: str | None) -> None:
     stays as it is. This is the way on when the broadcaster no longer knows a bot's block.
     """
     here = installation.find()
+    target = None if after is None else _target(after)
     path = here.bot_state(name)
+    become_owner(path.parent)
     with Books(path) as books:
         before = books.after
-    if after is None:
+    if target is None:
         say_line(before or NOTHING)
         return
-    target = _target(after)
     with BotState(path, chain=here.settings.chain) as state:
         say_line(f"was {state.after or NOTHING}")
         state.move(target)

@@ -27,19 +27,14 @@ def open_beside(path: Path, flags: int) -> int:
     try:
         try:
             descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)
-            is_new = True
         except FileExistsError:
             descriptor = os.open(path, flags)
-            is_new = False
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise StateError(f"{path} is a link, and must be a plain file; remove it") from error
         raise unusable(path, error) from error
     try:
         _check_plain(path, os.fstat(descriptor))
-        if is_new and os.geteuid() == 0:  # an administrator's command: its owner must open it too
-            folder = path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
     except OSError as error:
         os.close(descriptor)
         raise unusable(path, error) from error
