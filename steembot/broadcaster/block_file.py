@@ -180,9 +180,17 @@ def meta(connection: Connection, name: str) -> object:
 
 
 def irreversible(connection: Connection) -> int:
-    """Return the number of the last irreversible block; 0 while it is not known."""
-    number = meta(connection, "irreversible")
-    return number if isinstance(number, int) and number > 0 else 0
+    """Return the number of the last irreversible block; 0 while it is not known, or damaged."""
+    value = meta(connection, "irreversible")
+    if isinstance(value, int):  # of version 1
+        return max(0, value)
+    number, _, checksum = str(value).partition(" ")
+    return int(number) if checksum == str(zlib.crc32(number.encode())) else 0
+
+
+def put_irreversible(connection: Connection, num: int) -> None:
+    """Keep the number of the last irreversible block."""
+    put_meta(connection, "irreversible", f"{num} {zlib.crc32(str(num).encode())}")
 
 
 def put_meta(connection: Connection, name: str, value: object) -> None:

@@ -313,7 +313,7 @@ class BlockLog:
                 writer.execute("DELETE FROM block WHERE num = ?", (ref.num,))
             block_file.put(writer, change.appended)
             if irreversible != self._irreversible:
-                block_file.put_meta(writer, "irreversible", irreversible)
+                block_file.put_irreversible(writer, irreversible)
             if change.appended:
                 if oldest is None:
                     oldest = change.appended[0].num

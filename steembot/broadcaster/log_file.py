@@ -32,8 +32,9 @@ class LogFile:
     """The file at ``path``, made if there is none. One thread writes, others read.
 
     ``say(what, reason)`` tells a person of damage. ``head`` is the newest block found when it was
-    opened, ``irreversible`` what was known to be. ``damage`` is what is wrong with the structure of
-    the file, found by whoever read it; then :meth:`renew` is due.
+    opened, ``oldest`` the number of the oldest, ``irreversible`` what was known to be. ``damage``
+    is what is wrong with the structure of the file, found by whoever read it; then :meth:`renew`
+    is due.
     """
 
     def __init__(self, path: Path, chain: str, say: Callable[[str, str], None]) -> None:
@@ -46,6 +47,7 @@ class LogFile:
         self._swapping = threading.Lock()
         self._renewed = float("-inf")
         self.head: Block | None = None
+        self.oldest: int | None = None
         self.irreversible = 0
         self.damage = ""
         self.was_lost = False
@@ -64,12 +66,6 @@ class LogFile:
         """Close the writer's connection; a reader's closes with its thread."""
         self.writer.close()
         self._process_lock.release()
-
-    @property
-    def oldest(self) -> int | None:
-        """The number of the oldest block in the file."""
-        (num,) = self.writer.execute("SELECT min(num) FROM block").fetchone()
-        return None if num is None else int(num)
 
     def read(self, key: str, value: int | bytes, table: str = "block") -> Row | None:
         """Read a row, which may be damaged. From any thread.
@@ -127,6 +123,7 @@ class LogFile:
         except DamagedError as error:
             blocks, removed = self._save()
             self.head = blocks[-1] if blocks else None
+            self.oldest = blocks[0].num if blocks else None
             self.was_lost = not blocks
             return self._replace(error.reason, blocks, removed)
         return writer
@@ -143,6 +140,7 @@ class LogFile:
             num = self.head.num
             self._say(f"block {num + 1}", "it cannot be read, or does not join the one before")
             writer.execute("DELETE FROM block WHERE num > ?", (num,))
+        (self.oldest,) = writer.execute("SELECT min(num) FROM block").fetchone()
 
     def _save(self) -> tuple[Sequence[Block], Sequence[Block]]:
         """Read what can still be read of a damaged file: the chain, and what forks removed."""
@@ -185,7 +183,7 @@ class LogFile:
         ):
             block_file.put(connection, blocks)
             block_file.put(connection, removed, table="removed")
-            block_file.put_meta(connection, "irreversible", self.irreversible)
+            block_file.put_irreversible(connection, self.irreversible)
         with self._swapping:
             kept_as = aside.set_aside(self._path)
             aside.rename(self._new, self._path)

@@ -39,16 +39,15 @@ class Chain:
         return None
 
 
-def open_log(path, chain=None, **options) -> BlockLog:
+def open_log(path, chain=None, *, keep_blocks=1000) -> BlockLog:
     chain = chain or Chain()
     return BlockLog(
         path,
         chain="steem",
-        keep_blocks=1000,
+        keep_blocks=keep_blocks,
         cache_bytes=0,
         older=chain.older,
         rejected=chain.rejected.append,
-        **options,
     )
 
 
@@ -147,6 +146,15 @@ def test_a_start_goes_on_behind_the_newest_block_that_is_whole(path, first_bad, 
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("value", [SIZE, "195 1", "x", b"195", None, -3])
+def test_a_damaged_number_of_the_irreversible_block_is_not_believed(path, value):
+    """Blocks that can still be removed would be given out as final ones."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'irreversible'", (value,))
+    with open_log(path) as log:
+        assert log.irreversible == (value if value == SIZE else 0)  # version 1 has a number
+
+
 def test_a_damaged_removed_block_is_not_given_out(path):
     """An undo with wrong operations would be worse than none."""
     other = fork(CHAIN[:SIZE], 3, 1, "other")
@@ -178,9 +186,14 @@ def read_all(log, first, last):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), pages=st.integers(0, 6), while_running=st.booleans())
+@given(
+    seed=st.integers(0, 2**32),
+    pages=st.integers(0, 6),
+    while_running=st.booleans(),
+    keep_blocks=st.sampled_from([SIZE - 40, 1000]),
+)
 def test_whatever_is_damaged_nothing_wrong_is_served_and_it_goes_on(
-    tmp_path_factory, seed, pages, while_running
+    tmp_path_factory, seed, pages, while_running, keep_blocks
 ):
     """Random damage, at rest or under a running log: each block is right, and new ones come."""
     path = tmp_path_factory.mktemp("log") / "log"
@@ -189,7 +202,7 @@ def test_whatever_is_damaged_nothing_wrong_is_served_and_it_goes_on(
         log.apply(Change((), tuple(CHAIN[:SIZE])), SIZE - 10)
     if not while_running:
         harm(path, chance, pages)
-    with open_log(path) as log:
+    with open_log(path, keep_blocks=keep_blocks) as log:
         if while_running:
             harm(path, chance, pages)
             read_all(log, 1, SIZE)
