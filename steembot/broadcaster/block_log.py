@@ -317,7 +317,8 @@ class BlockLog:
             if change.appended:
                 if oldest is None:
                     oldest = change.appended[0].num
-                    block_file.put_meta(writer, "first", oldest)
+                    if self._head is None and not self.was_lost:  # of what was lost some was given
+                        block_file.put_meta(writer, "first", oldest)
                 oldest = self._prune(writer, oldest, change.appended[-1].num)
         return oldest, [block.num for block in mended]
 

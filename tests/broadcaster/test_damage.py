@@ -146,6 +146,21 @@ def test_a_start_goes_on_behind_the_newest_block_that_is_whole(path, first_bad, 
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_log_that_was_lost_promised_what_lies_below_its_first_block(path, is_new):
+    """A client that stands there is not led onto another branch without undos."""
+    if is_new:
+        path.unlink()
+    else:
+        path.write_bytes(b"rubbish" * 999)
+    old = CHAIN[: SIZE + 1]
+    with open_log(path) as log:
+        assert log.was_lost != is_new
+        log.apply(Change((), (old[-1],)), 0)
+        log.apply(Change((ref(old[-1]),), (fork(old, 1, 0, "new")[-1],)), 0)
+        assert log.began_behind(old[-1].previous) == is_new
+
+
 @pytest.mark.parametrize("value", [SIZE, "195 1", "x", b"195", None, -3])
 def test_a_damaged_number_of_the_irreversible_block_is_not_believed(path, value):
     """Blocks that can still be removed would be given out as final ones."""
