@@ -358,6 +358,21 @@ def test_an_operation_that_waits_is_seen_and_tried_again(tmp_path):
     assert run.state == {"alice": 1, "bob": 1}
 
 
+def test_a_service_that_comes_back_soon_needs_one_run(tmp_path):
+    """Pauses are left out: what is there at the third try is handled in the same call."""
+    answers = iter([False, False, True] * 5)
+
+    def use(op):
+        if not next(answers):
+            raise Later("the webhook")
+
+    chain = Chain()
+    for _ in range(5):
+        chain.vote("alice", "x", "y")
+    run = BotRun(counting(use), chain, tmp_path).catch_up()
+    assert (run.waiting, run.state, run.dead_letters) == (None, {"alice": 5}, [])
+
+
 def test_conditions_see_the_same_context(tmp_path):
     """A filter that needs the bot's memory works as in service."""
     chain = Chain()

@@ -12,6 +12,7 @@ DESCRIPTION
 TRUST
     The broadcaster is believed. The handlers are the administrator's own code; what they raise
     ends neither the bot nor the operation, which is tried again and then kept as a dead letter.
+    Where they raise Later, it waits until they succeed, and those behind it wait too.
 
 SIGNALS
     SIGTERM, SIGINT   finish the operation in hand, then end

@@ -21,6 +21,9 @@ from steembot.testing.chain import Chain
 
 CrashPoint = Literal["before handler", "before commit", "after commit"]
 
+MAX_RESTS = 10
+"""Pauses at one operation that a run leaves out before it says that the operation waits."""
+
 _T = TypeVar("_T")
 
 
@@ -63,7 +66,8 @@ class BotRun:
         """Run the bot until it has handled everything that is there.
 
         Timers whose time has come on the chain's clock run once. Where a handler raises
-        :class:`~steembot.bot.Later` it ends there, and the next call tries again, without a pause.
+        :class:`~steembot.bot.Later` it is tried again without a pause; one that goes on raising it
+        ends the call there, with the reason in ``waiting``, and the next call tries again.
         """
         self.waiting = None
         self.chain.seal_waiting()
@@ -162,6 +166,8 @@ class _Process:
         crashes: list[tuple[CrashPoint, int]],
     ) -> None:
         self._chain = chain
+        self._rests = 0
+        self._rests_at: str | None = None
         self.state = _DyingState(path, chain.name, crashes)
         self._session = Session(
             wire.Subscribe(
@@ -178,12 +184,20 @@ class _Process:
             bot,
             self.state,
             pause=lambda _s: None,
-            rest=_stop,
+            rest=self._rest,
             alive=lambda: None,
             clock=lambda: chain.now,
             now=lambda: chain.now,
             chain=chain.name,
         )
+
+    def _rest(self, _seconds: float) -> None:
+        """Wait no time, and end where something waits for longer."""
+        position = self.state.after
+        self._rests = self._rests + 1 if position == self._rests_at else 1
+        self._rests_at = position
+        if self._rests > MAX_RESTS:
+            raise Stopped
 
     @property
     def waiting(self) -> str | None:
@@ -267,10 +281,6 @@ class _Journal(logging.Handler):
         self._run.journal.append(record.getMessage())
         if record.name == "steembot.bot":  # ctx.log's
             self._run.log.append(record.getMessage())
-
-
-def _stop(_seconds: float) -> None:
-    raise Stopped
 
 
 def _bot(given: Bot | ModuleType | str | Path) -> Bot:

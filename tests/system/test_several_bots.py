@@ -275,3 +275,43 @@ def test_an_instance_is_its_own(bots: Bots, cursors: list[str]) -> None:
     machine.kill("steembot-bot@two_b-c")
     machine.wait_until(lambda: machine.pid_of("steembot-bot@two_b-c") not in (0, before))
     assert machine.pid_of("steembot-bot@one") == other
+
+
+def test_a_bot_that_waits_for_a_service_is_well(bots: Bots) -> None:
+    """Its print and its helper work; the watchdog is fed, a reload is taken, a stop is quick."""
+    machine, unit = bots.machine, "steembot-bot@waits.service"
+    bots.serve()
+    bots.add("waits")
+    machine.write("/etc/steembot/bots/helpers.py", "WORDS = 'the webhook'\n")
+    machine.write(
+        "/etc/steembot/bots/waits.py",
+        "import helpers\nfrom steembot.bot import Bot, Later\nbot = Bot()\n"
+        "@bot.on('transfer')\ndef send(op, ctx):\n"
+        "    print('sending half', end=' ')\n    print('a line')\n"
+        "    raise Later(helpers.WORDS)\n"
+        "@bot.every(2)\ndef tick(ctx): print('tick')\n",
+    )
+    machine.run("mkdir", "-p", "/run/systemd/system/steembot-bot@waits.service.d")
+    machine.write(
+        "/run/systemd/system/steembot-bot@waits.service.d/patience.conf",
+        "[Service]\nWatchdogSec=3\n",
+    )
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "steembot-broadcaster.service", unit)
+    bots.wait_for("waits", "sending half a line")
+    bots.wait_for("waits", "waits: the webhook; it is tried again in 1 s")
+
+    def ticks() -> int:
+        return sum(entry.get("MESSAGE") == "tick" for entry in machine.journal(unit))
+
+    machine.wait_until(lambda: ticks() > 5)  # longer than the watchdog's patience
+    machine.systemctl("reload", unit)
+    bots.wait_for("waits", "settings read again")
+    shown = machine.show(unit, "StatusText", "NRestarts")
+    assert "waits: the webhook" in shown["StatusText"]
+    assert shown["NRestarts"] == "0"
+    began = time.monotonic()
+    machine.systemctl("stop", unit)
+    assert time.monotonic() - began < 10
+    assert machine.show(unit, "Result") == {"Result": "success"}
+    assert bots.dead_letters("waits") == []
