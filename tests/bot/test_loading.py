@@ -172,6 +172,19 @@ def test_a_folder_that_everybody_can_write_is_not_searched(tmp_path):
     assert loaded(path).stdout == "vote\n"
 
 
+def test_each_file_that_is_loaded_finds_its_own_helper(tmp_path):
+    """In one process, as tests do it: another folder's, and the same one's after it changed."""
+    for folder, kind in (("a", "vote"), ("b", "transfer"), ("a", "comment")):
+        path = tmp_path / folder / "mine.py"
+        path.parent.mkdir(exist_ok=True)
+        path.with_name("helper_of_mine.py").write_text(
+            f"from mine import bot\n@bot.on('{kind}')\ndef f(op, ctx): ...\n"
+        )
+        path.write_text("from steembot.bot import Bot\nbot = Bot()\nimport helper_of_mine\n")
+        for _ in range(2):
+            assert load_bot(str(path)).types == (kind,)
+
+
 @pytest.mark.parametrize("name", ["syslog", "colorsys", "antigravity", "votes-2", "a.b"])
 def test_a_file_of_any_name_loads(tmp_path, name):
     """Also one that is called like a module of Python, built in or not."""
