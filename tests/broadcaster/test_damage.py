@@ -16,7 +16,7 @@ from steembot.broadcaster.block_log import FETCH_AGAIN_S, BlockLog
 from steembot.chain.follower import Change
 from steembot.errors import DiskError
 from steembot.operation import Block
-from steembot.storage import aside
+from steembot.storage import aside, database
 from tests.support.blocks import fork, make_chain, ref
 from tests.support.processes import Process, environment
 
@@ -254,6 +254,31 @@ def harm_all(path):
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * 4096 * 3)
+
+
+def test_a_process_that_died_while_it_replaced_the_file_goes_on_with_the_new_one(path):
+    """The new file is whole before the old one is renamed."""
+    path.rename(path.with_name("log.new"))
+    with open_log(path) as log:
+        assert log.head == ref(CHAIN[SIZE - 1])
+        assert log.block(1) == CHAIN[0]
+    path.with_name("log.new").write_bytes(b"half of it")  # it died before that
+    with open_log(path) as log:
+        assert log.head == ref(CHAIN[SIZE - 1])
+
+
+def test_a_file_that_another_program_keeps_locked_is_waited_for(path, monkeypatch):
+    """Somebody looks into it with a tool of SQLite's: the feed stands still, and goes on."""
+    monkeypatch.setattr(database, "BUSY_S", 0.01)
+    with open_log(path) as log, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DiskError, match="kept locked by another program"):
+            log.apply(Change((), (CHAIN[SIZE],)), 0)
+        assert log.block(1) == CHAIN[0]
+        other.execute("ROLLBACK")
+        log.apply(Change((), (CHAIN[SIZE],)), 0)
+        assert log.head == ref(CHAIN[SIZE])
+    assert list(path.parent.glob("*.set-aside-*")) == []
 
 
 def test_few_files_are_kept_aside(tmp_path):
