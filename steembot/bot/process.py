@@ -146,10 +146,10 @@ class BotProcess:
             wait_s = deadline - time.monotonic()
             if wait_s <= 0:
                 return
-            beat = self._client.keep(min(wait_s, TURN_S))
+            event = self._client.keep(min(wait_s, TURN_S))
             daemon.drain()
-            if beat is not None:
-                self._take(beat)
+            if event is not None:
+                self._take(event)
         raise Stopped
 
     def _see_to_people(self) -> None:

@@ -152,25 +152,22 @@ class FeedClient:
             if self._wait(min(wait_s, self._due(now))):
                 return None
 
-    def keep(self, timeout_s: float) -> wire.Heartbeat | None:
+    def keep(self, timeout_s: float) -> wire.Heartbeat | Disconnected | None:
         """Wait while what was received last is still in hand, for hours if need be.
 
         What comes is kept for :meth:`receive`, and no credit is granted for it, which bounds it.
-        Heartbeats are not kept: the newest is returned. Ends early when something came, and at a
-        wake-up.
+        Heartbeats are not kept: the newest is returned. A lost connection is told, and a new one
+        is for :meth:`receive` to make, when the caller knows where it stands. Ends early when
+        something came, and at a wake-up.
         """
-        poller = zmq.Poller()
-        if self._wake is not None:
-            poller.register(self._wake, zmq.POLLIN)
-        if self._socket is not None:
-            poller.register(self._socket, zmq.POLLIN)
-        poller.poll(max(0, int(timeout_s * 1000) + 1))
+        if self._wait(timeout_s):
+            return None
         newest: wire.Heartbeat | None = None
         while self._socket is not None:
             try:
                 frame = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
-                break
+                return self._watch(self._clock()) or newest
             self._heard = self._clock()
             with contextlib.suppress(WireError):  # told by receive()
                 reply = wire.decode_reply(frame)

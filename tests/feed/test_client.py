@@ -189,6 +189,26 @@ def test_a_killed_servers_client_goes_on_where_it_was(tmp_path, held_by_systemd)
         holder.close()
 
 
+def test_a_server_that_dies_while_a_block_is_in_hand_is_told_and_found_again(tmp_path):
+    """Not before the caller is done with the block: only then is it known where to go on."""
+    path = tmp_path / "feed.sock"
+    with listening(path) as holder, Reader(path) as reader:
+        with ServerProcess(path, 20, holder.fileno()) as server:
+            assert isinstance(reader.next(), Connected)
+            reader.read_to(5)
+            server.kill()
+            while (lost := reader.client.keep(PATIENCE_S)) is None:
+                assert reader.client.connected
+        assert isinstance(lost, Disconnected)
+        assert not reader.client.connected
+        with ServerProcess(path, 30, holder.fileno()):
+            assert reader.client.keep(0.3) is None
+            assert len(reader.asked) == 1
+            assert isinstance(reader.next(), Connected)
+            reader.read_to(30)
+    assert reader.nums == list(range(1, 31))
+
+
 def test_a_client_waits_for_its_first_server(tmp_path):
     """A client may start first; it looks for the server once a second or more often."""
     path = tmp_path / "feed.sock"
