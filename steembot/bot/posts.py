@@ -24,12 +24,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
 from collections.abc import Sequence
 
 import msgspec
 
 from steembot.operation import Operation
+from steembot.storage.database import Connection
 
 MAX_POSTS = 500_000
 """Posts and replies that a bot remembers, in some 25 MB: a month of all of Steem, or more."""
@@ -53,7 +53,7 @@ class Posts:
     What is settled waits to be written with the next commit.
     """
 
-    def __init__(self, connection: sqlite3.Connection, max_posts: int = MAX_POSTS) -> None:
+    def __init__(self, connection: Connection, max_posts: int = MAX_POSTS) -> None:
         self._connection = connection
         self._max_posts = max_posts
         self._changed: dict[int, _Seen] = {}
@@ -134,9 +134,14 @@ class Posts:
 
     def _look_up(self, key: int) -> _Seen | None:
         row = self._connection.execute(
-            "SELECT first, last_block FROM post WHERE key = ?", (key,)
+            "SELECT first, last_block, fold FROM post WHERE key = ?", (key,)
         ).fetchone()
-        return None if row is None else _Seen(*row)
+        if row is None:
+            return None
+        first, last_block, fold = row
+        if key ^ first ^ last_block != fold:
+            raise self._connection.damaged("what is remembered of a post is not what was written")
+        return _Seen(first, last_block)
 
 
 def is_patch(body: str) -> bool:

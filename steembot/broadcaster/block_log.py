@@ -162,7 +162,7 @@ class BlockLog:
             if row is not None:
                 return block_file.to_block(row)
         except (StateError, DiskError, ValueError) as error:
-            reason = str(error)
+            reason = _reason(error)
         else:
             if self._is_writing:
                 return None  # pruned or removed this instant
@@ -182,7 +182,7 @@ class BlockLog:
             row = self._file.read("id", bytes.fromhex(block_id), table="removed")
             return None if row is None else block_file.to_block(row)
         except (StateError, DiskError, ValueError) as error:
-            self._say_damage(f"a block that a fork removed, {block_id},", str(error))
+            self._say_damage(f"a block that a fork removed, {block_id},", _reason(error))
         return None
 
     def began_behind(self, block_id: str) -> bool:
@@ -190,7 +190,7 @@ class BlockLog:
         try:
             return self._file.began_behind(self._oldest or 0, bytes.fromhex(block_id))
         except (StateError, DiskError, ValueError) as error:
-            self._say_damage("what forks removed", str(error))
+            self._say_damage("what forks removed", _reason(error))
         return False
 
     # ---- damaged blocks
@@ -357,3 +357,7 @@ class BlockLog:
         cached = self._cache.pop(num, None)
         if cached is not None:
             self._cached_bytes -= len(cached.packed) + _BLOCK_BYTES
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, DamagedError) else str(error)

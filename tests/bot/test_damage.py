@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ from steembot.bot import Bot
 from steembot.bot.audit import Books
 from steembot.bot.state import BotState
 from steembot.errors import DamagedError, StateError
+from steembot.operation import RawOperation, unpack
 from tests.bot.conftest import message
 from tests.support.blocks import make_chain
 from tests.support.processes import Process, environment
@@ -223,6 +225,27 @@ def test_damage_that_a_handler_meets_is_no_failure_of_the_handler(
     assert again.position.block_num == chain[0].num
     assert again.values["seen"] == chain[0].num
     assert again.dead_letters() == []
+
+
+def test_a_post_that_was_damaged_meanwhile_is_not_believed(open_state, chain, tmp_path):
+    """New or edited: a wrong answer would announce it twice, or never."""
+    state = open_state()
+    value = {"author": "ann", "permlink": "p", "body": "x"}
+    raw = RawOperation("comment", 0, 0, 0, "", json.dumps(value).encode())
+    first, second = (unpack(raw, block.ref, block.timestamp) for block in chain)
+    state.posts.note(first)
+    state.finish(first.cursor)
+    state.commit()
+    assert state.posts.note(second)
+    state.drop_changes()
+    execute = state._connection.execute
+    (number,) = execute("SELECT first FROM post").fetchone()
+    execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    execute("PRAGMA shrink_memory")
+    place = (tmp_path / "bot.sqlite3").read_bytes().index(number.to_bytes(8))
+    flip(tmp_path / "bot.sqlite3", place * 8 + 3)
+    with pytest.raises(DamagedError, match="remembered of a post"):
+        state.posts.note(second)
 
 
 @pytest.mark.parametrize("damage", ["cut in half", "a flipped bit", "rubbish in the middle"])
