@@ -64,6 +64,7 @@ BELOW = {
     # run the bot.
     "cli": {
         "errors",
+        "events",
         "operation",
         "text",
         "streams",

@@ -6,15 +6,14 @@ import itertools
 import logging
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 import click
 
-from steembot import settings
-from steembot.bot import calls
-from steembot.bot import runner as bot_runner
+from steembot import events, settings
 from steembot.bot.bot import Bot
 from steembot.bot.loading import check_types, load_bot
 from steembot.bot.runner import Runner
@@ -25,8 +24,8 @@ from steembot.feed import wire
 from steembot.operation import Block
 from steembot.settings import Settings
 
-ABOUT_HANDLERS = (calls.__name__, bot_runner.__name__)
-"""What steembot itself logs about them: the dead letters are told in the end, each once."""
+TOLD_IN_THE_END = {events.HANDLER_FAILED.id, events.DEAD_LETTER.id}
+"""Entries about dead letters: those are printed when the replay is over, each once."""
 
 DELAY_S = 1.0
 """How old a block is in a replay: as if it came a moment after it was made."""
@@ -167,11 +166,11 @@ class _Lines(logging.Handler):
         root.setLevel(level)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name in ABOUT_HANDLERS:
+        if getattr(record, "MESSAGE_ID", None) in TOLD_IN_THE_END:
             return
         block = getattr(record, "STEEM_BLOCK", None)
         words = record.getMessage()
-        say_line(
-            words if block is None else f"block {block}: {words}",
-            err=record.levelno >= logging.WARNING,
-        )
+        is_wrong = record.levelno >= logging.WARNING
+        say_line(words if block is None else f"block {block}: {words}", err=is_wrong)
+        if record.exc_info:
+            say("".join(traceback.format_exception(record.exc_info[1])).rstrip(), err=is_wrong)

@@ -103,6 +103,15 @@ def test_a_part_of_a_file(recorded):
     assert "10 blocks from 30" in result.stderr
 
 
+def test_a_timer_that_fails_is_seen(recorded, here):
+    """With its traceback, at the block where it ran."""
+    timer = '@bot.every(100)\ndef report(ctx):\n    raise RuntimeError("no report")\n'
+    (here / "mine.py").write_text(HANDLERS.replace("FAIL", "None") + timer)
+    result = ask("replay", "--file", "blocks.jsonl", "--handlers", "mine.py")
+    assert "RuntimeError: no report" in result.stderr.splitlines()
+    assert 'mine.py", line' in result.stderr
+
+
 def test_a_replay_waits_for_nothing(recorded, here):
     """A handler that says later has failed there: it should ask ctx.dry_run first."""
     later = "from steembot.bot import Later\n" + HANDLERS.replace(
