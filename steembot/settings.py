@@ -75,15 +75,18 @@ def load(
     directory: Path | None = None,
     *,
     file: Path | None = None,
+    wrong: list[SettingsError] | None = None,
 ) -> Settings:
     """Read the settings from the environment and from ``.env`` in ``directory``.
 
     ``file``, and before it what :data:`FILES` names, takes the place of that file.
     Raises :class:`SettingsError` for the first name that is unknown or value that is not allowed,
-    and for a file that cannot be read, or that a stranger may have put there.
+    and for a file that cannot be read, or that a stranger may have put there. With a list for what
+    is ``wrong`` these go there instead, and count as not given: for who only wants to look.
     """
+    refuse = settings_file.raise_it if wrong is None else wrong.append
     environ = os.environ if environ is None else environ
-    files, assigned = _from_files(environ, file or (directory or Path()) / ".env")
+    files, assigned = _from_files(environ, file or (directory or Path()) / ".env", refuse)
     variables = {name: value for name, value in assigned.items() if not name.startswith(PREFIX)}
     given = {name: value for name, value in assigned.items() if name.startswith(PREFIX)} | {
         name: value
@@ -92,23 +95,28 @@ def load(
     }
     for name, value in given.items():
         if name not in _READERS and name not in _FOR_TESTS:
-            raise SettingsError(name, value, _unknown(name))
+            refuse(SettingsError(name, value, _unknown(name)))
     # An empty value means "not set": that is how a person blanks a line of a settings file.
     given = {name: value.strip() for name, value in given.items() if value.strip()}
 
     def read(name: str, default: str) -> Any:
-        text = given.get(name, default)
-        return _READERS[name](name, text)
+        try:
+            return _READERS[name](name, given.get(name, default))
+        except SettingsError as error:
+            refuse(error)
+            return _READERS[name](name, default)
 
     chain: Chain = read("STEEMBOT_CHAIN", "steem")
     nodes: tuple[str, ...] = read("STEEMBOT_NODES", ",".join(PROFILES[chain].nodes))
     quorum: int = read("STEEMBOT_QUORUM", "1")
     if quorum > len(nodes):
-        raise SettingsError(
-            "STEEMBOT_QUORUM",
-            str(quorum),
-            f"STEEMBOT_NODES names {len(nodes)}, so allowed is 1 to {len(nodes)}; name more nodes "
-            "or ask for fewer",
+        refuse(
+            SettingsError(
+                "STEEMBOT_QUORUM",
+                str(quorum),
+                f"STEEMBOT_NODES names {len(nodes)}, so allowed is 1 to {len(nodes)}; name more "
+                "nodes or ask for fewer",
+            )
         )
     return Settings(
         chain=chain,
@@ -130,7 +138,9 @@ def load(
     )
 
 
-def _from_files(environ: Mapping[str, str], here: Path) -> tuple[tuple[Path, ...], dict[str, str]]:
+def _from_files(
+    environ: Mapping[str, str], here: Path, refuse: settings_file.Refuse
+) -> tuple[tuple[Path, ...], dict[str, str]]:
     """Return the files that were read, and what they assign together."""
     named = environ.get(FILES, "").strip()
     paths = [_absolute_path(FILES, path) for path in named.split(":")] if named else [here]
@@ -138,7 +148,12 @@ def _from_files(environ: Mapping[str, str], here: Path) -> tuple[tuple[Path, ...
     assigned: dict[str, str] = {}
     for path in paths:
         # A user's home and a working directory may be somebody else's; /etc is root's.
-        values = settings_file.read(path, trusted=bool(named) or path.is_relative_to("/etc"))
+        trusted = bool(named) or path.is_relative_to("/etc")
+        try:
+            values = settings_file.read(path, trusted=trusted, refuse=refuse)
+        except SettingsError as error:
+            refuse(error)
+            continue
         if values is not None:
             found.append(path)
             assigned |= values

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from dotenv.parser import parse_stream
@@ -24,13 +25,22 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _LINE_CHARACTERS = 80
 
 
-def read(path: Path, *, trusted: bool) -> dict[str, str] | None:
+Refuse = Callable[[SettingsError], None]
+"""Is told what is wrong: raises it, or takes note of it where a person only wants to look."""
+
+
+def raise_it(error: SettingsError) -> None:
+    """Refuse by raising."""
+    raise error
+
+
+def read(path: Path, *, trusted: bool, refuse: Refuse = raise_it) -> dict[str, str] | None:
     """Return the assignments of a file, later ones winning; ``None`` where there is no such file.
 
     ``trusted`` tells that somebody named this very file. A file that merely lies where a command
     was started is read only if it is the user's own or root's: nobody else can write it, and it is
     no symbolic link, so nobody else chose it (O_NOFOLLOW, open(2)).
-    Raises :class:`SettingsError` that names the file, and the line where one cannot be read.
+    Raises :class:`SettingsError` that names the file; a line that cannot be read is refused.
     """
     # A FIFO would let us wait for ever: O_NONBLOCK.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if trusted else os.O_NOFOLLOW)
@@ -52,15 +62,17 @@ def read(path: Path, *, trusted: bool) -> dict[str, str] | None:
         if error.errno == errno.ELOOP:
             remedy = "it is a symbolic link, which is not followed here; put the file itself there"
             raise SettingsError(str(path), None, remedy) from error
-        raise SettingsError(str(path), None, f"cannot be read: {error.strerror}") from error
+        remedy = "; run this as a user who may" if error.errno == errno.EACCES else ""
+        words = f"cannot be read: {error.strerror}{remedy}"
+        raise SettingsError(str(path), None, words) from error
     except UnicodeDecodeError as error:
         raise SettingsError(
             str(path), None, f"cannot be read: {error}; save it as UTF-8"
         ) from error
-    return _assignments(path, text)
+    return _assignments(path, text, refuse)
 
 
-def _assignments(path: Path, text: str) -> dict[str, str]:
+def _assignments(path: Path, text: str, refuse: Refuse) -> dict[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
         written = binding.original.string
@@ -76,9 +88,9 @@ def _assignments(path: Path, text: str) -> dict[str, str]:
             blank = written[: len(written) - len(written.lstrip())].count("\n")
             place = f"{_shown(path)}, line {binding.original.line + blank}"
             shown = one_line(without_passwords(line.partition("\n")[0]), _LINE_CHARACTERS)
-            raise SettingsError(
-                place, shown, "allowed is NAME=value, with quotes in pairs, or a comment after #"
-            )
+            allowed = "allowed is NAME=value, with quotes in pairs, or a comment after #"
+            refuse(SettingsError(place, shown, allowed))
+            continue
         values[binding.key or ""] = binding.value
     return values
 

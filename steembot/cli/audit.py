@@ -32,6 +32,7 @@ def command(first: int, last: int, name: str | None) -> None:
         raise click.BadParameter(f"TO ({last}) is below FROM ({first})")
     here = installation.find()
     given = here.settings
+    here.check_bot(name)
     path = here.bot_state(name)
     become_owner(path.parent)
     err = Console(err=True)

@@ -32,6 +32,10 @@ LINE_CHARACTERS = 4096
 """How long a line may be that is to be one: about an error, or what a handler logs."""
 
 
+PIPE_CHARACTERS = 1000
+"""How wide a table may be that goes into a pipe or a file."""
+
+
 class _Stream:
     """A stream whose failures say what they mean for a command."""
 
@@ -71,6 +75,8 @@ class Console(rich.console.Console):
         super().__init__(
             file=_stream(err=err), stderr=err, markup=False, emoji=False, highlight=False
         )
+        if not self.is_terminal:  # what reads a pipe wants an entry a line
+            self.width = PIPE_CHARACTERS
 
     def render(
         self, renderable: RenderableType, options: rich.console.ConsoleOptions | None = None

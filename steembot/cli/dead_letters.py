@@ -18,7 +18,6 @@ from steembot.cli.ownership import become_owner
 from steembot.errors import StateError
 
 POLL_S = 0.1
-PIPE_WIDTH = 400
 
 _bot = click.option("--bot", "name", help="The bot's name; STEEMBOT_BOT_NAME otherwise.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
@@ -57,10 +56,7 @@ def list_letters(name: str | None, *, as_json: bool) -> None:
                 f"{letter.redriven or ''}" + (" redrive asked for" if letter.wanted else ""),
                 letter.summary,
             )
-        console = Console()
-        if not console.is_terminal:  # what reads a pipe wants an entry a line
-            console.width = PIPE_WIDTH
-        console.print(table)
+        Console().print(table)
 
 
 @command.command("show")
@@ -158,7 +154,9 @@ def _wait(letters: DeadLetters, asked: dict[int, int], wait_s: float) -> Sequenc
 
 
 def _path(name: str | None) -> Path:
-    path = installation.find().bot_state(name)
+    here = installation.find()
+    here.check_bot(name)
+    path = here.bot_state(name)
     become_owner(path.parent)
     return path
 

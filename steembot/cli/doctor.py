@@ -10,6 +10,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from steembot.chain.node import Head, Node
 from steembot.chain.profiles import PROFILES, title_of
 from steembot.cli import installation, overview
 from steembot.cli.console import Console, Text, say_json
+from steembot.cli.ending import words
 from steembot.cli.installation import Installation
-from steembot.errors import NodeError, SteembotError
+from steembot.errors import NodeError, SettingsError, SteembotError
 from steembot.feed.client import ask_status
 from steembot.text import one_line
 
@@ -41,6 +43,9 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
+Check = Callable[[Installation], Iterator[Finding]]
+
+
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def command(*, as_json: bool) -> None:
@@ -50,11 +55,13 @@ def command(*, as_json: bool) -> None:
 
     Ends with status 0 if all is well, 1 otherwise.
     """
-    place = installation.find()
+    wrong: list[SettingsError] = []
+    place = installation.find(wrong=wrong)
     findings = []
     console = Console()
-    for check in CHECKS:
-        for finding in check(place):
+    checks: tuple[Check, ...] = (_versions, partial(_settings, wrong=wrong), *CHECKS)
+    for check in checks:
+        for finding in _found(check, place):
             findings.append(finding)
             if not as_json:
                 console.print(_line(finding), soft_wrap=True)
@@ -62,6 +69,14 @@ def command(*, as_json: bool) -> None:
         say_json(findings)
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
+
+
+def _found(check: Check, place: Installation) -> Iterator[Finding]:
+    """Yield what a check finds; what it may not look at is a finding too."""
+    try:
+        yield from check(place)
+    except OSError as error:
+        yield Finding("rights", False, words(error), f"run this as root, not {_me()}")
 
 
 def _line(finding: Finding) -> Text:
@@ -79,8 +94,16 @@ def _versions(_: Installation) -> Iterator[Finding]:
     yield Finding("versions", ok=True, words=f"Python {platform.python_version()}, {words}")
 
 
-def _settings(place: Installation) -> Iterator[Finding]:
-    yield Finding("settings", ok=True, words=f"from {place.sources}")
+def _settings(place: Installation, wrong: list[SettingsError]) -> Iterator[Finding]:
+    for error in wrong:
+        yield Finding(
+            "settings",
+            False,
+            str(error),
+            "mend it: a process does not start with it; below it counts as not set",
+        )
+    if not wrong:
+        yield Finding("settings", ok=True, words=f"from {place.sources}")
 
 
 def _nodes(place: Installation) -> Iterator[Finding]:
@@ -199,6 +222,8 @@ def _units(place: Installation) -> Iterator[Finding]:
         words = f"{unit.name} is {unit.state} ({unit.sub_state})"
         if unit.restarts:
             words += f", restarted {unit.restarts} times since its start"
+        if unit.failure:
+            words += f"; {unit.failure}"
         well = unit.state == "active"
         remedy = f"{place.systemctl} start steembot.target; {_journal(place, unit.name)}"
         yield Finding("unit", well, words, "" if well else remedy)
@@ -220,12 +245,7 @@ def _disk(place: Installation) -> Iterator[Finding]:
 
 def _bots(place: Installation) -> Iterator[Finding]:
     as_root = f"run this as root, not {_me()}"
-    try:
-        bots = overview.bots(place)
-    except OSError as error:
-        yield Finding("bots", False, f"cannot be seen: {error}", as_root)
-        return
-    for bot in bots:
+    for bot in overview.bots(place):
         words = f"{bot.name} stands at {bot.block or 'its beginning'}"
         if bot.trouble:
             yield Finding("bot", False, f"{bot.name}: {bot.trouble}", as_root)
@@ -259,4 +279,4 @@ def _me() -> str:
     return _name(lambda: pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
 
 
-CHECKS = (_versions, _settings, _nodes, _units, _socket, _disk, _bots)
+CHECKS: tuple[Check, ...] = (_nodes, _units, _socket, _disk, _bots)

@@ -17,6 +17,8 @@ from typing import Literal
 import msgspec
 
 from steembot import settings
+from steembot.cli.wanted import nearest
+from steembot.errors import SettingsError, StartError, StateError
 from steembot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -69,51 +71,89 @@ class Installation(msgspec.Struct, frozen=True):
         own = self.state / f"steembot-bot-{name}"
         return own if name and own.is_dir() else self.state / "steembot-bot"
 
-    def bots(self) -> list[str]:
-        """The names of all bots that have a state."""
-        folders = [self.settings.state_dir]
-        if self.state is not None:
-            folders = sorted(self.state.glob("steembot-bot*"))
+    def bot_folders(self) -> list[Path]:
+        """All folders in which bots keep their state."""
+        if self.state is None:
+            return [self.settings.state_dir]
+        return sorted(self.state.glob("steembot-bot*"))
+
+    def bots_in(self, folder: Path) -> list[str]:
+        """The names of the bots that keep their state there. Raises :class:`OSError`."""
         names = (
-            path.name.removeprefix("bot-").removesuffix(".sqlite3")
-            for folder in folders
-            for path in folder.glob("bot-*.sqlite3")
+            name.removeprefix("bot-").removesuffix(".sqlite3")
+            for name in (entry.name for entry in folder.iterdir())  # glob() hides errors
+            if name.startswith("bot-") and name.endswith(".sqlite3")
         )
         # Who owns such a folder may call a file there what they like.
         return sorted(name for name in names if settings.BOT_NAME.fullmatch(name))
 
+    def check_bot(self, name: str | None) -> None:
+        """Refuse the name of a bot that has no state here, and suggest another one.
 
-def find(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Installation:
+        Raises :class:`~steembot.errors.StateError`. Nothing happens where not all can be seen.
+        """
+        if name is None:
+            return
+        known: set[str] = set()
+        for folder in self.bot_folders():
+            try:
+                known.update(self.bots_in(folder))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+        if known and name not in known:
+            raise StateError(
+                f"there is no bot's state at {self.bot_state(name)}; {nearest(name, known)}"
+            )
+
+
+def find(
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    *,
+    wrong: list[SettingsError] | None = None,
+) -> Installation:
     """Find the installation that a person means, from where they stand.
 
-    Raises :class:`~steembot.errors.SettingsError`.
+    Raises :class:`~steembot.errors.SettingsError`, or adds it to what is ``wrong``: then that
+    setting counts as not given.
     """
-    found = _find(os.environ if environ is None else environ, directory or Path.cwd())
+    found = _find(os.environ if environ is None else environ, directory or _here(), wrong)
     log.info("settings come from %s", found.sources)
     return found
 
 
-def _find(environ: Mapping[str, str], here: Path) -> Installation:
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise StartError("the folder that you are in is gone; go to another one: cd") from error
+
+
+def _find(
+    environ: Mapping[str, str], here: Path, wrong: list[SettingsError] | None
+) -> Installation:
     if any(name.startswith(settings.PREFIX) for name in environ) or (here / ".env").is_file():
-        return Installation(settings.load(environ, here), manager=None, state=None)
+        return Installation(settings.load(environ, here, wrong=wrong), manager=None, state=None)
     own = _own_settings_file(environ)
     if own.is_file():
-        return _own(own, environ)
+        return _own(own, environ, wrong)
     if SETTINGS_FILE.is_file():
-        given = settings.load(environ, file=SETTINGS_FILE)
+        given = settings.load(environ, file=SETTINGS_FILE, wrong=wrong)
         return Installation(given, manager="system", state=STATE)
-    return Installation(settings.load(environ, here), manager=None, state=None)
+    return Installation(settings.load(environ, here, wrong=wrong), manager=None, state=None)
 
 
 def _own_settings_file(environ: Mapping[str, str]) -> Path:
     return _home(environ, "XDG_CONFIG_HOME", ".config") / "steembot/steembot.env"
 
 
-def _own(file: Path, environ: Mapping[str, str]) -> Installation:
+def _own(file: Path, environ: Mapping[str, str], wrong: list[SettingsError] | None) -> Installation:
     """What ``make install-user`` installed: its units say where the socket and the state are."""
     socket = runtime_dir(environ) / "steembot/broadcaster.sock"
     with_socket = {**environ, "STEEMBOT_SOCKET": str(socket)}
-    given = settings.load(with_socket, file=file)
+    given = settings.load(with_socket, file=file, wrong=wrong)
     # A user's StateDirectory= lies below the settings up to systemd 253, and apart since then.
     apart = _home(environ, "XDG_STATE_HOME", ".local/state")
     old = file.parents[1]

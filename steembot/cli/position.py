@@ -33,6 +33,7 @@ def command(name: str | None, after: str | None) -> None:
     """
     here = installation.find()
     target = None if after is None else _target(after)
+    here.check_bot(name)
     path = here.bot_state(name)
     become_owner(path.parent)
     with Books(path) as books:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 import msgspec
 
 from steembot.cli import installation, overview
 from steembot.cli.console import Console, Group, Live, RenderableType, Table, Text, say_json
+from steembot.cli.ending import words
 from steembot.cli.installation import Installation
-from steembot.errors import SteembotError
+from steembot.errors import SettingsError, SteembotError
 from steembot.feed import wire
 from steembot.feed.client import ask_status
+from steembot.text import one_line
 
 TIMEOUT_S = 5.0
 EVERY_S = 1.0
@@ -40,7 +43,10 @@ class Broadcaster(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All there is to say. Without an answer of the broadcaster, ``trouble`` says why."""
+    """All there is to say. Without an answer of the broadcaster, ``trouble`` says why.
+
+    ``notes`` tell what could not be shown as it is, and what to do about that.
+    """
 
     broadcaster: Broadcaster | None
     trouble: str
@@ -48,6 +54,7 @@ class Report(msgspec.Struct, frozen=True):
     clients: list[wire.ClientStatus]
     bots: list[overview.BotState]
     units: list[overview.Unit]
+    notes: list[str]
 
 
 @click.command("status")
@@ -58,11 +65,13 @@ def command(*, as_json: bool, watch: bool) -> None:
 
     Ends with status 1 if no broadcaster answers.
     """
-    place = installation.find()
+    wrong: list[SettingsError] = []
+    place = installation.find(wrong=wrong)
+    notes = [f"{error}; shown as if it were not set" for error in wrong]
     if watch:
-        _watch(place, as_json=as_json)
+        _watch(place, notes, as_json=as_json)
         return
-    report = _look(place)
+    report = _look(place, notes)
     if as_json:
         say_json(report)
     else:
@@ -71,41 +80,45 @@ def command(*, as_json: bool, watch: bool) -> None:
         raise SystemExit(1)
 
 
-def _watch(place: Installation, *, as_json: bool) -> None:
+def _watch(place: Installation, notes: list[str], *, as_json: bool) -> None:
     """Show it anew until Ctrl-C; as JSON, an object a line."""
     try:
         if as_json:
             while True:
-                say_json(_look(place))
+                say_json(_look(place, notes))
                 time.sleep(EVERY_S)
         with Live(Text("asking…"), console=Console(), auto_refresh=False) as live:
             while True:
-                live.update(_page(_look(place)), refresh=True)
+                live.update(_page(_look(place, notes)), refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         return
 
 
-def _look(place: Installation) -> Report:
-    status, trouble = None, []
+def _look(place: Installation, notes: Sequence[str]) -> Report:
+    status, trouble, notes = None, "", list(notes)
     try:
         status = ask_status(place.settings.socket, TIMEOUT_S)
-    except SteembotError as error:
-        trouble.append(str(error))
+    except (SteembotError, OSError) as error:
+        trouble = words(error) if isinstance(error, OSError) else str(error)
     units: list[overview.Unit] = []
     bots: list[overview.BotState] = []
     try:
         units = overview.units(place)
+    except OSError as error:
+        notes.append(f"units are not shown: {words(error)}")
+    try:
         bots = overview.bots(place)
     except OSError as error:
-        trouble.append(str(error))
+        notes.append(f"bots are not shown: {words(error)}; {overview.READABLE}")
     return Report(
         broadcaster=None if status is None else _broadcaster(status, time.time()),
-        trouble="; ".join(trouble),
+        trouble=trouble,
         nodes=[] if status is None else status.nodes,
         clients=[] if status is None else status.clients,
         bots=bots,
         units=units,
+        notes=notes,
     )
 
 
@@ -120,7 +133,7 @@ def _broadcaster(status: wire.Status, now: float) -> Broadcaster:
 def _page(report: Report) -> Group:
     parts: list[RenderableType] = []
     if report.trouble:
-        parts.append(Text(f"steembot: {report.trouble}", style="red"))
+        parts.append(Text(one_line(f"steembot: {report.trouble}"), style="red"))
     if report.broadcaster is not None:
         parts.append(_facts(report.broadcaster))
     for table in (_nodes(report), _clients(report), _bots(report), _units(report)):
@@ -128,6 +141,7 @@ def _page(report: Report) -> Group:
             parts += [Text(), table] if parts else [table]
     if report.broadcaster is not None and not report.clients:
         parts.append(Text("no clients"))
+    parts += [Text(one_line(f"note: {note}"), style="yellow") for note in report.notes]
     return Group(*parts)
 
 
@@ -198,6 +212,6 @@ def _units(report: Report) -> Table:
             _state(unit.state),
             str(unit.restarts),
             str(unit.pid) if unit.pid else "",
-            Text(unit.status),
+            Text(unit.failure, style="red") if unit.failure else Text(unit.status),
         )
     return table

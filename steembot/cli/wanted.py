@@ -56,8 +56,6 @@ def account(named: str) -> str:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """Return words about the known name that a wrong one was probably meant to be, and the rest."""
-    if not known:
-        return "there is none"
     near = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}there are: {', '.join(sorted(known))}"

@@ -126,3 +126,10 @@ def test_a_bot_that_is_not_there_is_named(state_dir):
     """With the folders that were looked at."""
     with pytest.raises(Exception, match=f"no bot's state at {state_dir}"):
         ask("list")
+
+
+def test_a_bot_that_is_not_there_is_told_with_the_nearest(failing):
+    """A slip in the name is no empty box."""
+    for command in (["dead-letters", "list"], ["position"], ["audit", "1", "2"]):
+        result = CliRunner().invoke(steembot, [*command, "--bot", "mime"])
+        assert "bot-mime.sqlite3; did you mean 'mine'? there are: mine" in str(result.exception)

@@ -82,3 +82,13 @@ def test_an_open_socket_is_found(tmp_path, settings, broadcaster, steembot):
     _, lines = steembot("doctor", "--json")
     (found,) = [f for words, f in findings(lines).items() if "open to every user" in words]
     assert "0660" in found["remedy"]
+
+
+def test_a_wrong_setting_is_a_finding(steembot, broadcaster):
+    """Beside all others: what it says of the rest is of use."""
+    status, lines = steembot("doctor", "--json", STEEMBOT_QUORUM="9")
+    assert status == 1
+    told = json.loads(lines[-1])
+    (found,) = [f for f in told if f["check"] == "settings"]
+    assert (found["ok"], "STEEMBOT_QUORUM='9'" in found["words"]) == (False, True)
+    assert {"node", "socket", "disk"} <= {f["check"] for f in told}

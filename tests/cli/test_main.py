@@ -42,7 +42,7 @@ def test_an_unknown_command_is_refused(steembot):
     assert "Traceback" not in "\n".join(lines)
 
 
-@pytest.mark.parametrize("command", [("audit", "1", "2"), ("position",), ("status",), ("nodes",)])
+@pytest.mark.parametrize("command", [("audit", "1", "2"), ("position",), ("tail",), ("nodes",)])
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

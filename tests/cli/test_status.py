@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from steembot.cli.status import Report
+from tests.feed.ends import NOBODY, program, public_folder
 from tests.support.processes import SCRIPTS, Process
 from tests.support.waiting import wait_until
 
@@ -43,6 +44,80 @@ def test_status_tells_head_and_clients(tmp_path, settings, broadcaster, steembot
         page = "\n".join(lines)
         assert "block 120" in page
         assert "comment" in page
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"STEEMBOT_QUORUM": "9"}, "STEEMBOT_QUORUM='9': STEEMBOT_NODES names 1"),
+        ({"STEEMBOT_CHAIN": "bitcoin"}, "STEEMBOT_CHAIN='bitcoin': allowed are steem, hive"),
+        ({"STEEMBOT_NODE": "x"}, "STEEMBOT_NODE='x': unknown setting"),
+    ],
+)
+def test_a_wrong_setting_keeps_nobody_from_looking(steembot, broadcaster, setting, words):
+    """All runs well with the settings from before: status shows it, and says what is wrong."""
+    status, lines = steembot("status", **setting)
+    assert status == 0, lines
+    page = "\n".join(lines)
+    assert "block 120" in page
+    assert f"note: {words}" in page
+    status, lines = steembot("status", "--json", **setting)
+    told = json.loads(lines[-1])
+    jsonschema.validate(told, SCHEMA)
+    assert told["notes"][0].startswith(words)
+
+
+def test_a_wrong_line_of_a_file_leaves_the_others(tmp_path, settings, broadcaster):
+    """The socket that the file names is asked all the same."""
+    (tmp_path / ".env").write_text(f"STEEMBOT_SOCKET={tmp_path}/b.sock\nrubbish\n")
+    env = {n: v for n, v in settings.items() if n != "STEEMBOT_SOCKET"}
+    with Process("steembot", "status", env=env, cwd=tmp_path) as process:
+        assert process.ended() == 0, process.lines
+    page = "\n".join(process.lines)
+    assert "block 120" in page
+    assert "note: " in page
+    assert "line 2" in page
+
+
+AS_NOBODY = f"""
+    import os, sys
+    from pathlib import Path
+    from steembot.cli import __main__, doctor, installation, status
+    path = Path(sys.argv[1])
+    os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+    doctor.CHECKS = doctor.CHECKS[1:]  # without the nodes, which these settings do not name
+    doctor._versions = lambda _place: iter(())  # the packages are not where this user may look
+    installation.SETTINGS_FILE = path / "steembot.env"
+    installation.STATE = path
+    for name in [name for name in os.environ if name.startswith(("STEEMBOT_", "HOME", "XDG_"))]:
+        del os.environ[name]
+    os.environ["HOME"] = "/"
+    os.chdir("/")
+    sys.argv = ["steembot", *sys.argv[2:]]
+    sys.stderr = sys.stdout
+    try:
+        __main__.main()
+    except SystemExit:
+        pass
+"""
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_an_ordinary_user_sees_what_there_is_and_what_to_do(command):
+    """Files that are root's and the bot's alone are named, each with the remedy; no errno."""
+    with public_folder() as folder:
+        (folder / "steembot.env").write_text(f"STEEMBOT_SOCKET={folder}/b.sock\n")
+        (folder / "steembot.env").chmod(0o600)
+        for name in ("steembot-bot", "steembot-bot-other"):
+            (folder / name).mkdir(mode=0o700)
+            (folder / name / "bot-other.sqlite3").touch()
+        with program(AS_NOBODY, folder, command) as process:
+            page, _ = process.communicate(timeout=60)
+    assert "Errno" not in page
+    assert "Traceback" not in page
+    assert f"{folder}/steembot.env: cannot be read: Permission denied; run this as a user" in page
+    for name in ("steembot-bot", "steembot-bot-other"):
+        assert f"{folder}/{name} cannot be read: Permission denied; run this as root" in page
 
 
 def test_without_a_broadcaster_it_says_so(steembot):

@@ -62,3 +62,22 @@ def test_metrics_lie_where_node_exporter_reads(steembot: Steembot, recorded: lis
     assert int(memory[1]) < 32 * 2**20
     machine.systemctl("stop", "steembot.target")
     assert machine.run("ls", "/run/steembot/metrics").stdout == ""
+
+
+def test_why_a_bot_crashes_is_said(steembot: Steembot) -> None:
+    """The last error of its journal, in status and doctor, with the rest beside it."""
+    machine = steembot.machine
+    steembot.use("http://127.0.0.1:9", 0)
+    steembot.settings("STEEMBOT_HANDLERS=no_such_module")
+    machine.systemctl("start", "steembot.target")
+
+    def failure() -> str:
+        told = json.loads(machine.run("steembot", "status", "--json", check=False).stdout)
+        return next(unit["failure"] for unit in told["units"] if unit["name"] == BOT)
+
+    machine.wait_until(lambda: "STEEMBOT_HANDLERS='no_such_module'" in failure())
+    assert failure().endswith(": ModuleNotFoundError: No module named 'no_such_module'")
+    page = machine.run("steembot", "status", check=False).stdout
+    assert "the module does not import" in page
+    found = machine.run("steembot", "doctor", check=False).stdout
+    assert re.search(r"BAD +unit: steembot-bot.service is .*the module does not import", found)
