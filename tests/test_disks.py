@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
 from steembot.bot.state import BotState
+from steembot.broadcaster.block_log import BlockLog
 from tests.support.disks import fill
 from tests.support.processes import SCRIPTS, Process, environment
 
@@ -117,3 +119,59 @@ def start_and_stop(process, env, tmp_path):
         first.says("waiting for" if process == "steembot-bot" else "beginning with block 1")
         first.signal(15)
         assert first.ended() == 0
+
+
+NOBODY = 65_534
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from steembot.bot import dead_letters
+from steembot.bot.audit import Books
+from steembot.bot.state import BotState
+from steembot.broadcaster.block_log import BlockLog
+from steembot.broadcaster.block_log import BlockLog
+from steembot.errors import DiskError, StateError
+
+os.setgid({nobody})
+os.setuid({nobody})
+folder = Path(sys.argv[1])
+bot, log = folder / "bot-bot.sqlite3", folder / "block-log.sqlite3"
+uses = (
+    lambda: BotState(bot, chain="steem").close(),
+    lambda: BlockLog(log, chain="steem", keep_blocks=100).close(),
+    lambda: Books(bot),
+    lambda: dead_letters.opened(bot).__enter__(),
+)
+for use in uses:
+    try:
+        use()
+    except (DiskError, StateError) as error:
+        print(error)
+    else:
+        print("nothing was wrong")
+"""
+
+
+@pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o755, 0o640), (0o755, 0o644), (0o700, 0)])
+def test_files_of_another_user_are_named_with_what_to_do(
+    small_disk, tmp_path, folder_mode, file_mode
+):
+    """Whatever exactly is forbidden: the folder, the lock, or just to write the database."""
+    BotState(small_disk / "bot-bot.sqlite3", chain="steem").close()
+    BlockLog(small_disk / "block-log.sqlite3", chain="steem", keep_blocks=100).close()
+    for path in small_disk.iterdir():
+        path.chmod(file_mode)
+    small_disk.chmod(folder_mode)
+    for above in list(small_disk.parents)[:3]:
+        above.chmod(0o755)
+    code = AS_NOBODY.format(nobody=NOBODY)
+    done = subprocess.run(
+        [sys.executable, "-c", code, small_disk], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        assert line.startswith(f"{small_disk}/")
+        assert "let the user of this process write to" in line or "run this as the user" in line

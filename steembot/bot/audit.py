@@ -22,6 +22,7 @@ from steembot.errors import StateError
 from steembot.feed import wire
 from steembot.operation import Block, Cursor, RawOperation
 from steembot.storage import database
+from steembot.storage.files import exists
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class Books:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
+        if not exists(path):
             raise StateError(
                 f"there is no bot's state at {path}; name the bot with --bot, and its folder with "
                 "STEEMBOT_STATE_DIR"

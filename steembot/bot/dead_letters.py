@@ -24,6 +24,7 @@ from steembot.errors import StateError
 from steembot.operation import Cursor, Operation
 from steembot.storage import database
 from steembot.storage.database import Connection, row_checksum
+from steembot.storage.files import exists
 from steembot.text import storable
 
 MAX_DEAD_LETTERS = 10_000
@@ -204,7 +205,7 @@ def opened(path: Path) -> Iterator[DeadLetters]:
 
     Raises :class:`~steembot.errors.StateError` where there is no such file.
     """
-    if not path.exists():
+    if not exists(path):
         raise StateError(f"there is no bot's state at {path}")
     connection = database.connect(path, remedy=schema.REMEDY)
     try:

@@ -44,6 +44,18 @@ def open_beside(path: Path, flags: int) -> int:
     return descriptor
 
 
+def exists(path: Path) -> bool:
+    """Tell whether there is something. Raises :class:`~steembot.errors.StateError`."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        words = f"{path} cannot be looked at: {error.strerror}"
+        raise StateError(f"{words}; run this as the user whose folder it is") from error
+    return True
+
+
 def check_plain(path: Path) -> None:
     """Raise :class:`~steembot.errors.StateError` if there is something that is no plain file."""
     try:
