@@ -35,6 +35,8 @@ def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
 
     ``limit`` is how many characters the result may have. A text that is cut ends in ``…``.
     """
+    if len(text) <= limit and text.isprintable():  # by far the most, and ten times as fast
+        return text
     # Cut before and after: escapes are longer, and a text of megabytes is not to be searched whole.
     shown = _UNSAFE_IN_LINE.sub(_escape, text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + _CUT
@@ -42,6 +44,8 @@ def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
 
 def lines(text: str, limit: int = 64 * 1024) -> str:
     """Do the same for text of several lines, such as a traceback: line ends and tabs stay."""
+    if len(text) <= limit and text.isprintable():
+        return text
     shown = _UNSAFE_IN_LINES.sub(_escape, text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + _CUT
 

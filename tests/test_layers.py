@@ -59,7 +59,7 @@ BELOW = {
         "feed",
         "chain.profiles",
     },
-    "devnode": set(),
+    "devnode": {"streams"},
     # On top: the command for people looks into what processes keep, and a bot author's tests
     # run the bot.
     "cli": {

@@ -88,7 +88,7 @@ def _new_process(name: str, into: Path) -> None:
             'steembot-devnode = "',
             f'steembot-{name} = "steembot.{name}.__main__:main"',
         ),
-        _Edit("tests/test_layers.py", '    "devnode": set(),', _LAYER.format(name=name)),
+        _Edit("tests/test_layers.py", '    "devnode": {"streams"},', _LAYER.format(name=name)),
         _Edit(
             "deploy/systemd/steembot.sysusers",
             "m steembot-bot ",

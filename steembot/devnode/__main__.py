@@ -93,6 +93,7 @@ from steembot.devnode.fault_notation import parse
 from steembot.devnode.generate import OPERATIONS_PER_BLOCK, GeneratedBlocks, genesis_for
 from steembot.devnode.recorded import RecordedBlocks
 from steembot.devnode.server import DevNode
+from steembot.streams import visible
 
 READY_GENERATED = 30
 READY_RECORDED = 1
@@ -245,6 +246,7 @@ def main(
     https: bool,
 ) -> None:
     """Run the node until a signal ends it."""
+    click.get_current_context().with_resource(visible())
     logging.basicConfig(stream=sys.stderr, format="steembot-devnode: %(message)s", level="INFO")
     if (blocks is None) == (generate is None):
         raise click.UsageError("give either --blocks FILE or --generate SEED")
