@@ -81,3 +81,21 @@ def test_why_a_bot_crashes_is_said(steembot: Steembot) -> None:
     assert "the module does not import" in page
     found = machine.run("steembot", "doctor", check=False).stdout
     assert re.search(r"BAD +unit: steembot-bot.service is .*the module does not import", found)
+
+
+def test_an_ordinary_user_is_told_what_to_do(steembot: Steembot) -> None:
+    """The units are shown; the socket, the settings and the bot each with the way to see them."""
+    machine = steembot.machine
+    steembot.use("http://127.0.0.1:9", 0)
+    machine.systemctl("start", "steembot.target")
+    machine.wait_until(lambda: machine.show(BOT, "ActiveState")["ActiveState"] == "active")
+    shown = machine.run("steembot", "status", user="nobody", check=False)
+    page = shown.stdout + shown.stderr
+    print(page)  # noqa: T201
+    assert shown.returncode == 1
+    assert "Errno" not in page
+    assert "Traceback" not in page
+    assert "join the group steembot" in page
+    assert "steembot.env: cannot be read: Permission denied; run this as a user who may" in page
+    assert "cannot be read: Permission denied; run this as root (sudo)" in page
+    assert re.search(r"steembot-bot.service +active", page)
