@@ -203,9 +203,11 @@ class Outcome:
             raise SystemExit(1)
         if end in ("hang", "kill"):
             raise Killed(end)
+        if end == "later":
+            raise Later
 
 
-ENDS = st.sampled_from(["return", "raise", "hang", "exit", "kill"])
+ENDS = st.sampled_from(["return", "raise", "hang", "exit", "kill", "later"])
 VOTERS = [f"v{number}" for number in range(5)]
 
 
@@ -229,7 +231,8 @@ def test_every_operation_is_handled_once_or_parked_once(tmp_path_factory, plan, 
         run.catch_up()
         if depth:
             chain.fork(depth, again=True)
-    run.catch_up()
+    while run.catch_up().waiting:
+        pass
     parked = [
         letter.to_operation().value["voter"] for letter in run.dead_letters if not letter.undo
     ]
@@ -250,6 +253,8 @@ def end_for_real(what: str, hangs: int) -> None:
     """End a handler, or the process around it, in one of the ways there are."""
     if what == "raise":
         raise RuntimeError(what)
+    if what == "later":
+        raise Later
     if what == "exit":
         raise SystemExit(1)
     if what == "_exit":
@@ -285,7 +290,7 @@ def in_a_process(live: Callable[[], None], hung: int) -> int:
 @given(
     plan=st.dictionaries(
         st.sampled_from(VOTERS),
-        st.lists(st.sampled_from(["raise", "exit", "_exit", "kill", "hang"]), max_size=4),
+        st.lists(st.sampled_from(["raise", "later", "exit", "_exit", "kill", "hang"]), max_size=4),
         min_size=1,
     )
 )
