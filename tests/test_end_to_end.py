@@ -380,7 +380,8 @@ def test_what_a_bots_file_prints_is_seen_while_it_runs(tmp_path):
         "from steembot.bot import Bot\nbot = Bot()\nbot.on('vote')(lambda op, ctx: None)\n"
         "print('loaded \\ud83d')\n@bot.every(0.1)\ndef tick(ctx): print('tick')\n"
     )
-    with Swarm(tmp_path, "http://127.0.0.1:9", 1).bot(STEEMBOT_HANDLERS=str(path)) as bot:
+    more = {"STEEMBOT_HANDLERS": str(path), "PYTHONUNBUFFERED": ""}
+    with Swarm(tmp_path, "http://127.0.0.1:9", 1).bot(**more) as bot:
         bot.says(r"loaded \ud83d")
         bot.says("tick")
         assert bot.runs

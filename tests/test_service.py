@@ -275,7 +275,7 @@ def test_what_is_printed_leaves_the_process_at_once(variables):
             os.kill(os.getpid(), signal.SIGKILL)
         service.run("bot", body)
         """,
-        **variables,
+        **{"PYTHONUNBUFFERED": ""} | variables,
     )
     assert result.returncode == -signal.SIGKILL
     assert (result.stdout, result.stderr) == ("one 1\nhalf \\ud83d a line", "two")

@@ -296,6 +296,7 @@ def test_a_dead_letter_that_is_redriven_waits_by_itself(run):
     @bot.on("vote")
     def use(op, ctx):
         if op.value["n"] == "5/0":
+            ctx.state["count"] = ctx.state.get("count", 0) + 1
             service.use()
             if broken[0]:
                 raise RuntimeError("by intent")
@@ -314,6 +315,7 @@ def test_a_dead_letter_that_is_redriven_waits_by_itself(run):
         service.now += 1
     assert 100 <= service.now < 200
     assert state.dead_letters() == []
+    assert state.values["count"] == 1
     assert runner.waiting is None
     assert service.calls < 20
 
