@@ -36,6 +36,8 @@ from __future__ import annotations
 
 import re
 
+from steembot.text import one_line
+
 _SECRET = re.compile(r"KEY|WIF|SECRET|TOKEN|PASS", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)([^/:\s,]*):[^/\s,]*@")
 
@@ -95,9 +97,10 @@ class NodeError(SteembotError):
     kind = "other"
 
     def __init__(self, node: str, detail: str) -> None:
-        super().__init__(node, detail)
+        # Much of it is the node's own words, and those may be anything, of any length.
+        self.detail = one_line(detail)
+        super().__init__(node, self.detail)
         self.node = node
-        self.detail = detail
 
     def __str__(self) -> str:
         return f"node {self.node}: {self.detail}"

@@ -1,18 +1,22 @@
 """What a node answers: the shapes, and what is made of each. Pure.
 
 Everything is decoded in one go into the shape that was asked for, with each operation's body left
-as the bytes that the node wrote. What is not of that shape, or not the block asked for, is a
-:class:`~steembot.errors.NodeAnswerError`.
+as the bytes that the node wrote. What is not of that shape, not within the ranges that stand with
+it, or not the block asked for, is a :class:`~steembot.errors.NodeAnswerError`: nothing of such an
+answer goes any further.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from steembot.chain import lenient
 from steembot.chain.appbase import converted
 from steembot.errors import NodeAnswerError, NodeLimitError, NodeRpcError, UnknownShapeError
 from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
@@ -20,6 +24,33 @@ from steembot.operation import BLOCK_LEVEL, Block, RawOperation, pack
 _BATCH_TOO_LARGE = 1600  # jussi's JsonRpcBatchSizeError
 
 Decode = Callable[[bytes], Any]
+
+# ---- the ranges of what nodes tell
+
+_U32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+"""Block numbers, and places within a block: uint32_t in steemd and hived."""
+
+_Signed = Annotated[int, msgspec.Meta(ge=-1, le=2**32 - 1)]
+"""The same where some versions write -1 for the highest one."""
+
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
+"""Ids of blocks: ripemd160, which fc writes in lower case."""
+
+_TransactionId = Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
+"""The digits of a block's are checked together, since there are many."""
+
+_Kind = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+"""The name of an operation's type; its characters are checked once for each name."""
+
+_hex_digits = re.compile(r"[0-9a-f]*").fullmatch
+_kind_name = re.compile(r"[a-z][a-z0-9_]*").fullmatch
+
+_LAST_TIME = 2**32 - 1
+"""fc::time_point_sec holds seconds since 1970 in 32 bits."""
+
+_kinds_seen: set[str] = set()
+_KINDS_KEPT = 1000
+"""Names that need no second look; a chain has some hundred."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -32,21 +63,21 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class _Properties(msgspec.Struct):
-    head_block_number: int
-    head_block_id: str
+    head_block_number: _U32
+    head_block_id: _Id
     time: str
-    last_irreversible_block_num: int
+    last_irreversible_block_num: _U32
 
 
 class _Transaction(msgspec.Struct):
-    operations: list[tuple[str, msgspec.Raw]]
+    operations: list[tuple[_Kind, msgspec.Raw]]
 
 
 class _BlockHeader(msgspec.Struct):
-    previous: str
+    previous: _Id
     timestamp: str
-    block_id: str
-    transaction_ids: list[str]
+    block_id: _Id
+    transaction_ids: list[_TransactionId]
 
 
 class GivenBlock(_BlockHeader):
@@ -77,11 +108,17 @@ class GivenRange(msgspec.Struct):
 class _Occurred(msgspec.Struct):
     """An operation as get_ops_in_block tells it."""
 
-    trx_id: str
-    trx_in_block: int
-    op_in_trx: int
-    virtual_op: int | bool
-    op: tuple[str, msgspec.Raw]
+    trx_id: _TransactionId
+    trx_in_block: _Signed
+    op_in_trx: _U32
+    virtual_op: _U32 | bool
+    op: tuple[_Kind, msgspec.Raw]
+    block: _U32 | None = None
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Where it says that it stands."""
+        return self.trx_in_block & BLOCK_LEVEL, int(self.virtual_op), self.op_in_trx
 
 
 class _RpcError(msgspec.Struct):
@@ -168,6 +205,12 @@ class Answers:
     def head(self, result: msgspec.Raw) -> Head:
         """Read the chain's properties."""
         given: _Properties = self._decode(_decode_properties, result)
+        if given.last_irreversible_block_num > given.head_block_number:
+            raise NodeAnswerError(
+                self._node,
+                f"an irreversible block {given.last_irreversible_block_num} above its head, block "
+                f"{given.head_block_number}",
+            )
         return Head(
             num=given.head_block_number,
             id=given.head_block_id,
@@ -196,26 +239,46 @@ class Answers:
         """Return a block as the node wrote it, on one line."""
         if self.block(num, result) is None:  # raises for what is not the block asked for
             return None
-        return msgspec.json.format(bytes(result), indent=-1)
+        return lenient.unmasked(msgspec.json.format(bytes(result), indent=-1))
 
     def joined(self, block: Block, occurred: msgspec.Raw, *, believe_none: bool) -> Block | None:
         """Join a block with its virtual operations; ``None`` if they are not there yet."""
-        virtual = [
-            RawOperation(
-                type=each.op[0],
-                trx_in_block=each.trx_in_block & BLOCK_LEVEL,  # some versions write -1
-                op_in_trx=each.op_in_trx,
-                virtual_op=int(each.virtual_op),
-                trx_id=each.trx_id,
-                value=bytes(each.op[1]),
-            )
-            for each in self._decode(_decode_occurred, occurred)
-            if each.virtual_op
-        ]
+        virtual = self._virtual(block, self._decode(_decode_occurred, occurred))
         if not virtual and not believe_none:
             return None
         operations = sorted([*block.operations, *virtual], key=lambda op: op.within_block)
-        return msgspec.structs.replace(block, packed=pack(operations))
+        return self._with(block, operations)
+
+    def _virtual(self, block: Block, rows: Sequence[_Occurred]) -> list[RawOperation]:
+        """Return a block's virtual operations, each with a place of its own.
+
+        A row that is there twice counts once. Some versions of steemd numbered all of them 0, and
+        some nodes tell the transactions' own operations besides; where numbers do not tell virtual
+        operations apart, they are numbered in the order given.
+        """
+        own = {(op.trx_in_block, op.op_in_trx, op.type) for op in block.operations}
+        given: dict[tuple[Any, ...], _Occurred] = {}
+        for row in rows:
+            if row.block not in (None, block.num):
+                raise NodeAnswerError(
+                    self._node, f"an operation of block {row.block} among those of {block.num}"
+                )
+            trx, number, index = row.place
+            if number or (trx, index, row.op[0]) not in own:
+                given.setdefault((row.place, row.trx_id, row.op[0], bytes(row.op[1])), row)
+        places = [row.place for row in given.values()]
+        numbered = all(number for _, number, _ in places) and len(set(places)) == len(places)
+        return [
+            RawOperation(
+                type=row.op[0],
+                trx_in_block=row.place[0],
+                op_in_trx=row.op_in_trx,
+                virtual_op=row.place[1] if numbered else index,
+                trx_id=row.trx_id,
+                value=bytes(row.op[1]),
+            )
+            for index, row in enumerate(given.values(), 1)
+        ]
 
     def ranged(self, nums: Sequence[int], given: GivenRange | None) -> list[Block]:
         """Return the blocks of a get_block_range; it may be fewer than asked for.
@@ -265,27 +328,59 @@ class Answers:
             ("previous", given.previous, num - 1),
         ):
             # A block's id begins with its number: steemd, signed_block_header::num_from_id.
-            if len(block_id) != 40 or not block_id.startswith(f"{expected:08x}"):
-                raise NodeAnswerError(self._node, f"block {num} with {name} {block_id[:60]!r}")
+            if not block_id.startswith(f"{expected:08x}"):
+                raise NodeAnswerError(self._node, f"block {num} with {name} {block_id!r}")
 
     def _made(self, num: int, given: _BlockHeader, operations: Sequence[RawOperation]) -> Block:
         timestamp = self._timestamp(given.timestamp)
-        return Block.of(num, given.block_id, given.previous, timestamp, operations)
+        block = Block(num, given.block_id, given.previous, timestamp, b"")
+        return self._with(block, operations)
+
+    def _with(self, block: Block, operations: Sequence[RawOperation]) -> Block:
+        """Return the block with these operations, whose names and ids are what they can be."""
+        for kind in {op.type for op in operations}:
+            if kind not in _kinds_seen:
+                if not _kind_name(kind):
+                    raise NodeAnswerError(
+                        self._node, f"block {block.num} with the operation type {kind!r}"
+                    )
+                if len(_kinds_seen) < _KINDS_KEPT:
+                    _kinds_seen.add(kind)
+        if not _hex_digits("".join({op.trx_id for op in operations})):
+            raise NodeAnswerError(
+                self._node, f"block {block.num} with a transaction id that is none"
+            )
+        packed = pack(operations)
+        if lenient.is_masked(packed):
+            packed = pack(
+                [msgspec.structs.replace(op, value=lenient.unmasked(op.value)) for op in operations]
+            )
+        return msgspec.structs.replace(block, packed=packed)
 
     def _timestamp(self, text: str) -> int:
         # strptime takes as long as ten operations do.
         try:
             if len(text) != len("2016-03-24T16:05:00"):
                 raise ValueError(text)
-            return int(datetime.fromisoformat(text + "+00:00").timestamp())
-        except ValueError as error:
+            seconds = int(datetime.fromisoformat(text + "+00:00").timestamp())
+        except (ValueError, OverflowError) as error:
             raise NodeAnswerError(self._node, f"a time that is none: {text[:40]!r}") from error
+        if not 0 < seconds <= _LAST_TIME:
+            raise NodeAnswerError(self._node, f"the time {text}, which 32 bits do not hold")
+        return seconds
 
     def _decode(self, decode: Decode, body: bytes | msgspec.Raw) -> Any:
         try:
             return decode(body)
+        except msgspec.ValidationError as error:
+            reason: Exception = error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            start = bytes(body)[:60].decode("utf-8", "replace")
-            raise NodeAnswerError(
-                self._node, f"not the answer asked for ({error}): {start!r}"
-            ) from error
+            reason = error
+            odd = lenient.masked(bytes(body))
+            if odd is not body:
+                with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    return decode(odd)
+        start = bytes(body)[:60].decode("utf-8", "replace")
+        raise NodeAnswerError(
+            self._node, f"not the answer asked for ({reason}): {start!r}"
+        ) from reason

@@ -75,6 +75,12 @@ class Latency:
         return min(MOST_PATIENCE_S, max(LEAST_PATIENCE_S, late_s))
 
 
+BOAST_BLOCKS = 100
+"""A node that lacks a block so far below its head has no head like that, or a hole."""
+
+MOST_DOUBTED_BLOCKS = 2**16
+
+
 class NodeHealth(NamedTuple):
     """How a node is, for people: ``state`` is well, resting or probation.
 
@@ -97,6 +103,8 @@ class _Health:
         self.outrun = 0
         self.head = 0
         self.irreversible = 0
+        self.said = 0  # the newest head that it announced, believed or not
+        self.trusted_blocks: int | None = None  # how far beyond what was had; None is any number
         self.small = Latency()
         self.spans = Latency()
 
@@ -218,9 +226,16 @@ class Pool:
     # ---- their heads
 
     def announced(self, url: str, head: int, irreversible: int, now: float) -> None:
-        """Note where a node says that its chain ends. Neither number goes back."""
+        """Note where a node says that its chain ends. Neither number goes back.
+
+        Who announced what it did not have is believed one block beyond what was had from anybody,
+        and twice as far with each answer that brings what was asked for.
+        """
         health = self._nodes[url]
         health.checked = now
+        health.said = head
+        if health.trusted_blocks is not None and self._had:
+            head = min(head, self._had[-1][1] + health.trusted_blocks)
         health.head = max(health.head, head)
         health.irreversible = max(health.irreversible, irreversible)
 
@@ -237,12 +252,24 @@ class Pool:
         if not self._had or now - self._had[-1][0] >= LAG_S / 10:
             self._had.append((now, num))
 
+    def gave(self, url: str) -> None:
+        """Note that a node gave all that it was asked for."""
+        health = self._nodes[url]
+        if health.trusted_blocks is not None:
+            doubled = health.trusted_blocks * 2
+            health.trusted_blocks = doubled if doubled < MOST_DOUBTED_BLOCKS else None
+
+    def boasts(self, url: str, num: int) -> bool:
+        """Whether a node announced far more than the block that it does not have."""
+        return self._nodes[url].said - num >= BOAST_BLOCKS
+
     def has_announced(self, url: str, num: int) -> bool:
         """Whether a node said that its chain reaches that block."""
         return self._nodes[url].head >= num
 
     def disbelieve(self, url: str) -> None:
         """Forget what a node announced: it does not have it."""
+        self._nodes[url].trusted_blocks = 1
         self._nodes[url].head = 0
         self._nodes[url].irreversible = 0
 

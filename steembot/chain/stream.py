@@ -18,10 +18,11 @@ from steembot import events
 from steembot.chain.agreement import differ
 from steembot.chain.asking import Answer, Asking
 from steembot.chain.follower import Change, Follower, Span
+from steembot.chain.heads import impossible
 from steembot.chain.jobs import Job
 from steembot.chain.node import Fetched, Head, Node
 from steembot.chain.pace import Pace
-from steembot.chain.pool import NodeHealth, Pool
+from steembot.chain.pool import LONGEST_REST_S, NodeHealth, Pool
 from steembot.chain.progress import Progress
 from steembot.chain.slots import SlotClock
 from steembot.chain.troubles import Troubles
@@ -131,6 +132,7 @@ class ChainStream:
         self._missing_since: dict[str, float] = {}
         self._first_head: float | None = None
         self._short = False
+        self._newest = 0  # when the newest block was made, once one was joined
         self._at_head = 0  # the next block when we were there last
         self._hold_until = float("-inf")
         self._troubles = Troubles(self._pool, quorum)
@@ -388,6 +390,8 @@ class ChainStream:
         self._troubles.failed(url, error, now)
 
     def _take_head(self, url: str, head: Head, now: float) -> None:
+        if not self._is_believable(url, head, now):
+            return
         self._announce(url, head, now)
         if not self._behind_others(url, head, now):
             self._troubles.succeeded(url, now)
@@ -405,12 +409,16 @@ class ChainStream:
                 self._missing(url, num, now, patience_s=0.0)
         else:
             self._missing_since.pop(url, None)
+            self._pool.gave(url)
             self._troubles.succeeded(url, now)
         self._settle(job, now)
 
     def _take_poll(self, url: str, job: Job, answer: tuple[Head, Block | None], now: float) -> None:
         head, block = answer
         num = job.span.first
+        if not self._is_believable(url, head, now):
+            job.failed.add(url)
+            return
         if block is not None and block.num > head.num:
             head = msgspec.structs.replace(head, num=block.num, id=block.id)
         self._announce(url, head, now)
@@ -419,6 +427,7 @@ class ChainStream:
         job.found[url] = [block]
         if block is not None:
             self._missing_since.pop(url, None)
+            self._pool.gave(url)
             self._troubles.succeeded(url, now)
             self._settle(job, now)
         elif head.num >= num:
@@ -429,6 +438,14 @@ class ChainStream:
                 self._troubles.succeeded(url, now)
         if self._poll is job and not job.asked:
             self._slots.missed(now)
+
+    def _is_believable(self, url: str, head: Head, now: float) -> bool:
+        """Tell whether a head can be; if not, the node has failed."""
+        reason = impossible(head, self._newest, time.time())
+        if reason:
+            self._pool.disbelieve(url)
+            self._troubles.failed(url, NodeAnswerError(url, reason), now)
+        return not reason
 
     def _announce(self, url: str, head: Head, now: float) -> None:
         self._pool.announced(url, head.num, head.irreversible, now)
@@ -561,9 +578,11 @@ class ChainStream:
         since = self._missing_since.setdefault(url, now)
         if now - since < patience_s:
             return
+        # At the head it is only late, most likely; one that boasts rests as for any failure.
+        most_s = LONGEST_REST_S if self._pool.boasts(url, num) else MISSING_REST_S
         self._pool.disbelieve(url)
         error = NodeAnswerError(url, f"announced block {num} but does not have it")
-        self._troubles.failed(url, error, now, most_s=MISSING_REST_S)
+        self._troubles.failed(url, error, now, most_s=most_s)
         if self._begins_at_head and self._follower is not None and self._follower.tip is None:
             self._restart()
 
@@ -590,6 +609,8 @@ class ChainStream:
                     extra=events.FORK(STEEM_BLOCK=change.removed[-1].num),
                 )
             self._apply(change, follower.irreversible)
+            if change.appended:
+                self._newest = change.appended[-1].timestamp
             self._troubles.agreed()
             if follower.tip is not None:
                 self._pool.had(follower.tip.num, now)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import time
 
+import msgspec
 import pytest
 
 from steembot import repeats
 from steembot.chain import troubles
-from steembot.chain.node import Node
+from steembot.chain.node import Head, Node
 from steembot.chain.stream import ChainStream
-from tests.support.following import Recorder, fork_until, streaming
+from steembot.operation import Block
+from tests.support.following import Recorder, following, fork_until, streaming
 from tests.support.scripted_http import http, serving
 from tests.support.waiting import wait_until
 
@@ -116,6 +118,47 @@ def test_a_node_that_was_away_is_followed_again(caplog):
     assert sum("Connection refused" in line for line in told) == 1
     assert told.count(f"node {url} is back") == 1
     assert [block.num for block in recorder.blocks] == list(range(1, len(recorder.blocks) + 1))
+
+
+class Boaster(Node):
+    """A node that announces so many blocks more than there are."""
+
+    by = 0
+
+    def head(self) -> Head:
+        return self._boast(super().head())
+
+    def poll(self, num: int) -> tuple[Head, Block | None]:
+        head, block = super().poll(num)
+        return self._boast(head), block
+
+    def _boast(self, head: Head) -> Head:
+        num = min(head.num + self.by, 2**32 - 1)
+        return msgspec.structs.replace(head, num=num, id=f"{num:08x}{head.id[8:]}")
+
+
+@pytest.mark.parametrize(("by", "first"), [(2**32, True), (1_000_000, True), (1_000_000, False)])
+def test_a_head_that_does_not_exist_is_not_waited_for(moving_node, caplog, by, first):
+    """A node announces what time does not allow, or what it does not have, beside an honest one."""
+    recorder = Recorder()
+    boaster, honest = (
+        Boaster(moving_node.url.replace("127.0.0.1", "localhost")),
+        Node(moving_node.url),
+    )
+    boaster.by = by
+    nodes = [boaster, honest] if first else [honest, boaster]
+    with following(recorder, nodes) as stream:
+        recorder.wait_for(40)
+        # It may be asked for what it announced; then it is believed one block at a time.
+        wait_until(lambda: stream.situation.behind < 1000, "a head that can be")
+        seen = len(recorder.blocks)
+        behind = []
+        recorder.wait(
+            lambda: behind.append(stream.situation.behind) or len(recorder.blocks) > seen + 20
+        )
+        assert max(behind) < 1000
+    if by == 2**32:
+        assert "no chain can have more than" in caplog.text
 
 
 def test_a_start_above_the_head_waits_and_says_so(still_node, caplog):

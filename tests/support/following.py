@@ -81,18 +81,24 @@ def fork_until(recorder: Recorder, holds: Callable[[], object], node: DevNode | 
 
 @contextmanager
 def streaming(recorder: Recorder, urls: list[str], **options) -> Iterator[ChainStream]:
-    options = {"tip": None, "irreversible": 0, "start": 1} | options
     of_node = {"timeout_s": options.pop("timeout_s", 5)}
     for name in ("virtual_ops", "profile", "requests_per_s"):
         if name in options:
             of_node[name] = options.pop(name)
     of_node.setdefault("requests_per_s", 1000)
+    with following(recorder, [Node(url, **of_node) for url in urls], **options) as stream:
+        yield stream
+
+
+@contextmanager
+def following(recorder: Recorder, nodes: list[Node], **options) -> Iterator[ChainStream]:
+    """Follow these nodes."""
     stream = ChainStream(
-        [Node(url, **of_node) for url in urls],
+        nodes,
         id_at=recorder.id_at,
         oldest=lambda: recorder.oldest,
         apply=recorder.apply,
-        **options,
+        **{"tip": None, "irreversible": 0, "start": 1} | options,
     )
     failures: list[BaseException] = []
 
