@@ -45,6 +45,8 @@ ETC_UNITS := /etc/systemd/system
 LEFT := /etc/steembot, /var/lib/steembot-*, and the users in group steembot
 endif
 SETTINGS := $(CONFIG)/steembot/steembot.env
+# What no bot may read.
+SECRETS := $(CONFIG)/steembot/broadcaster.env
 VENV_DIR := $(PREFIX)/lib/steembot
 SHARE := $(PREFIX)/share
 EXAMPLE := $(SHARE)/steembot/steembot.env
@@ -185,6 +187,8 @@ ifneq ($(CATALOGS),)
 endif
 ifeq ($(DESTDIR),)
 	@systemd-sysusers $(SYSTEMD_LIB)/sysusers.d/steembot.conf
+	@# What an older version published, in a folder that processes shared.
+	@rm -f /run/steembot/metrics/*.prom
 	@systemd-tmpfiles --create $(SYSTEMD_LIB)/tmpfiles.d/steembot.conf
 	$(if $(CATALOGS),@journalctl --update-catalog)
 endif
@@ -194,6 +198,10 @@ endif
 	@if [[ ! -e '$(DESTDIR)$(SETTINGS)' ]] || cmp -s '$(DESTDIR)'{'$(SETTINGS)','$(EXAMPLE)'}; then \
 		install -m 640 $(if $(DESTDIR)$(filter user,$(SCOPE)),,-g steembot) \
 			deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
+	fi
+	@if [[ ! -e '$(DESTDIR)$(SECRETS)' ]]; then \
+		install -m 640 $(if $(DESTDIR)$(filter user,$(SCOPE)),,-g steembot-broadcaster) \
+			deploy/systemd/broadcaster.env '$(DESTDIR)$(SECRETS)'; \
 	fi
 	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
 	@install -m 644 deploy/grafana/steembot.json '$(DESTDIR)$(dir $(EXAMPLE))grafana-dashboard.json'

@@ -395,9 +395,10 @@ TIMER_FAILED = Event(
 METRICS_LOST = Event(
     "da5cea354864456e816a82a0e2d85291",
     "The metrics of @STEEMBOT_PROCESS@ cannot be written",
-    "STEEMBOT_METRICS names a folder that this process cannot write to. Everything else goes on.",
-    "Let the user of the process write there; under systemd also name the folder in "
-    "ReadWritePaths= of its unit (systemctl edit).",
+    "STEEMBOT_METRICS names a folder below which this process has none that it alone can write. "
+    "Everything else goes on.",
+    "Under systemd name /run/steembot/metrics, where its unit makes such a folder; elsewhere let "
+    "its user make one there, and remove one that is another user's.",
 )
 METRICS_UNSERVED = Event(
     "3a426b0fc0d3414b9202da7f59a9b604",

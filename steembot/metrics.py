@@ -9,7 +9,6 @@ Standard library only. A process imports this module only if metrics are wanted.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
@@ -22,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from steembot import events
+from steembot.metrics_file import File
 from steembot.repeats import Repeats
 from steembot.text import lines, one_line
 
@@ -165,10 +165,10 @@ def of_process(labels: Labels, begun: float, dropped: int) -> list[Metric]:
 class Publisher:
     """Publishes what ``collect`` gives, from threads of its own. Use as a context manager.
 
-    ``target`` is a folder, in which ``steembot-NAME.prom`` is kept new while the process runs, for
-    node_exporter's textfile collector; or an address, where ``/metrics`` is served. ``collect`` is
-    called from any thread. Raises :class:`~steembot.errors.StartError` for an address that cannot
-    be had; a folder that cannot be written is said in the log, once a minute.
+    ``target`` is a folder, below which ``steembot-NAME.prom`` is kept new while the process runs,
+    for node_exporter's textfile collector; or an address, where ``/metrics`` is served. ``collect``
+    is called from any thread. Raises :class:`~steembot.errors.StartError` for an address that
+    cannot be had; a file that cannot be written is said in the log, once a minute.
     """
 
     def __init__(
@@ -176,10 +176,10 @@ class Publisher:
     ) -> None:
         self._collect = collect
         self._stopping = threading.Event()
-        self._file: Path | None = None
+        self._file: File | None = None
         self._server: Server | None = None
         if isinstance(target, Path):
-            self._file = target / f"steembot-{name}.prom"
+            self._file = File(target, name)
         else:
             from steembot.metrics_server import serve  # noqa: PLC0415 (a bot has no use for HTTP)
 
@@ -205,29 +205,20 @@ class Publisher:
             self._server.server_close()
         self._thread.join(1.0)
         if self._file is not None:
-            with contextlib.suppress(OSError):  # that it could not be written was said
-                self._file.unlink(missing_ok=True)
+            self._file.remove()
 
     def _write_on(self) -> None:
+        assert self._file is not None  # noqa: S101 (this thread runs for files only)
         repeats = Repeats()
         while not self._stopping.is_set():
             try:
-                self._write()
+                self._file.write(render(self._collect()))
             except OSError as error:
                 if repeats.is_due("lost", time.monotonic()):
                     log.warning(
                         "metrics cannot be written to %s: %s",
-                        self._file,
+                        self._file.path,
                         error.strerror,
                         extra=events.METRICS_LOST(),
                     )
             self._stopping.wait(WRITE_EVERY_S)
-
-    def _write(self) -> None:
-        assert self._file is not None  # noqa: S101 (this thread runs for files only)
-        # The collector reads *.prom, and must never see half a file.
-        new = self._file.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)  # whatever the umask: others read it
-            file.write(render(self._collect()))
-        new.replace(self._file)

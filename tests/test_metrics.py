@@ -139,11 +139,12 @@ def gauge():
 
 def test_a_file_is_whole_for_all_to_read_and_goes_with_the_process(tmp_path):
     """node_exporter, another user, reads it; a process that ended leaves no stale values."""
-    path = tmp_path / "steembot-bot-x.prom"
+    path = tmp_path / "bot-x" / "steembot-bot-x.prom"
     with Publisher(tmp_path, "bot-x", gauge):
         assert file_with(path, "steembot_x") == {("steembot_x",): 1}
         assert path.stat().st_mode & 0o777 == 0o644
-    assert not list(tmp_path.glob("*.prom"))
+        assert path.parent.stat().st_mode & 0o777 == 0o755
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_said_once(tmp_path, caplog):
@@ -152,7 +153,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(tmp_path, caplog):
     with Publisher(folder, "bot", gauge):
         wait_until(lambda: caplog.records, "the warning")
         folder.mkdir()
-        file_with(folder / "steembot-bot.prom", "steembot_x")
+        file_with(folder / "bot" / "steembot-bot.prom", "steembot_x")
     (said,) = caplog.records
     assert events.METRICS_LOST.id == said.MESSAGE_ID
     assert str(folder) in said.getMessage()
@@ -197,7 +198,7 @@ def test_a_bots_metrics_load_no_http():
 
 
 def test_broadcaster_and_bot_tell_how_they_are(tmp_path, still_node):
-    """Each writes its file into one folder: head, lag, operations, nodes, clients, handlers."""
+    """Each writes its file below one folder: head, lag, operations, nodes, clients, handlers."""
     folder = tmp_path / "metrics"
     folder.mkdir()
     settings = environment(
@@ -222,7 +223,7 @@ def test_broadcaster_and_bot_tell_how_they_are(tmp_path, still_node):
         bot.says("as a dead letter")
         # Until the files are of a moment when all that is looked for had happened.
         ours = file_with(
-            folder / "steembot-broadcaster.prom",
+            folder / "broadcaster" / "steembot-broadcaster.prom",
             "steembot_operations_total",
             steembot_head_block=120,
             steembot_clients=1,
@@ -230,14 +231,14 @@ def test_broadcaster_and_bot_tell_how_they_are(tmp_path, still_node):
             steembot_node_errors_total=1,
         )
         theirs = file_with(
-            folder / "steembot-bot-failing.prom",
+            folder / "bot-failing" / "steembot-bot-failing.prom",
             steembot_dead_letters=1,
             steembot_handler_failures_total=3,
             steembot_bot_connected=1,
         )
         rare = Meters("failing")
         rare.passed_by("vote")  # no block of this node has an operation that nobody can read
-        texts = [path.read_text() for path in folder.glob("*.prom")]
+        texts = [path.read_text() for path in folder.glob("*/*.prom")]
         exported = rows_of([*texts, render(rare.collect())])
         for process in (bot, broadcaster):
             process.signal(15)

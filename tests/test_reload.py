@@ -130,7 +130,7 @@ def test_nodes_are_replaced_under_a_connected_client(here, nodes):
         begin_fault(nodes, 0, "http-502")
         reader.read(50)
         assert here.nodes() == [second]
-        published = here.folder / "metrics" / "steembot-broadcaster.prom"
+        published = here.folder / "metrics" / "broadcaster" / "steembot-broadcaster.prom"
         broadcaster.wait_for(
             lambda _: (
                 f'steembot_node_up{{node="{second}"}} 1' in published.read_text()

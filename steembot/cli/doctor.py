@@ -17,13 +17,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from steembot import settings_file
 from steembot.chain.node import Head, Node
 from steembot.chain.profiles import PROFILES, title_of
 from steembot.cli import installation, overview
 from steembot.cli.console import Console, Text, say_json
 from steembot.cli.ending import words
 from steembot.cli.installation import Installation
-from steembot.errors import NodeError, SettingsError, SteembotError
+from steembot.errors import NodeError, SettingsError, SteembotError, without_passwords
 from steembot.feed.client import ask_status
 from steembot.text import one_line
 
@@ -102,8 +103,17 @@ def _settings(place: Installation, wrong: list[SettingsError]) -> Iterator[Findi
             str(error),
             "mend it: a process does not start with it; below it counts as not set",
         )
-    if not wrong:
-        yield Finding("settings", ok=True, words=f"from {place.sources}")
+    if wrong:
+        return
+    yield Finding("settings", ok=True, words=f"from {place.sources}")
+    if place.manager != "system":
+        return  # all processes are one user's
+    shared = settings_file.read(installation.SETTINGS_FILE, trusted=True) or {}
+    exposed = [name for name, value in shared.items() if without_passwords(value) != value]
+    if exposed:
+        words = f"every bot can read the password in {', '.join(exposed)}"
+        remedy = f"move it from {installation.SETTINGS_FILE} to {installation.BROADCASTER_FILE}"
+        yield Finding("settings", False, words, remedy)
 
 
 def _nodes(place: Installation) -> Iterator[Finding]:

@@ -24,6 +24,9 @@ from steembot.settings import Settings
 log = logging.getLogger(__name__)
 
 SETTINGS_FILE = Path("/etc/steembot/steembot.env")
+BROADCASTER_FILE = SETTINGS_FILE.with_name("broadcaster.env")
+"""What the broadcaster reads besides, and no bot may."""
+
 STATE = Path("/var/lib")
 
 
@@ -43,7 +46,14 @@ class Installation(msgspec.Struct, frozen=True):
     def sources(self) -> str:
         """Where its settings come from, in words."""
         files = ", ".join(map(str, self.settings.files))
-        return f"the environment and {files}" if files else "the environment; no file was read"
+        unread = f"; {BROADCASTER_FILE} is for root to read" if self._lacks_broadcasters() else ""
+        return (
+            f"the environment and {files}{unread}" if files else "the environment; no file was read"
+        )
+
+    def _lacks_broadcasters(self) -> bool:
+        there = self.manager == "system" and BROADCASTER_FILE.exists()
+        return there and BROADCASTER_FILE not in self.settings.files
 
     @property
     def systemctl(self) -> str:
@@ -140,7 +150,9 @@ def _find(
     if own.is_file():
         return _own(own, environ, wrong)
     if SETTINGS_FILE.is_file():
-        given = settings.load(environ, file=SETTINGS_FILE, wrong=wrong)
+        readable = os.access(BROADCASTER_FILE, os.R_OK)
+        files = (SETTINGS_FILE, BROADCASTER_FILE) if readable else (SETTINGS_FILE,)
+        given = settings.load({**environ, settings.FILES: ":".join(map(str, files))}, wrong=wrong)
         return Installation(given, manager="system", state=STATE)
     return Installation(settings.load(environ, here, wrong=wrong), manager=None, state=None)
 

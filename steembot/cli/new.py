@@ -65,7 +65,8 @@ def _new_bot(name: str, into: Path) -> None:
         f"Try it:   pytest {test}\n"
         f"          steembot replay --handlers {into / name}.py --from BLOCK --to BLOCK\n"
         "Run it, as root:\n"
-        f"          install -m 644 {into / name}.py {into / name}.env /etc/steembot/bots/\n"
+        f"          install -m 644 {into / name}.py /etc/steembot/bots/\n"
+        f"          install -m 600 {into / name}.env /etc/steembot/bots/\n"
         f"          systemctl enable --now steembot-bot@{name}\n"
         f"          journalctl -fu steembot-bot@{name}"
     )
@@ -159,7 +160,9 @@ def _unit(text: str, name: str) -> str:
         r"^# Runs .*$", f"# Does {name}: reaches the feed's socket, nothing else.", text, count=1
     )
     text = re.sub(r"^Description=.*$", f"Description=steembot {name}", text, flags=re.MULTILINE)
+    text = re.sub(r"^# Nobody else reads.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^StateDirectory.*\n", "", text, flags=re.MULTILINE)
+    text = text.replace("steembot/metrics/bot", f"steembot/metrics/{name}")
     text = re.sub(r"^# While it catches up.*\nLogRateLimit.*\n", "", text, flags=re.MULTILINE)
     return text.replace("steembot-bot", f"steembot-{name}")
 

@@ -112,7 +112,9 @@ def test_a_new_process_takes_part_in_the_target(clone):
     unit.read(systemd / "steembot-relay.service")
     assert unit["Service"]["ExecStart"] == "@PREFIX@/bin/steembot-relay"
     assert unit["Service"]["User"] == "steembot-relay"
-    assert "steembot-bot" not in (systemd / "steembot-relay.service").read_text()
+    text = (systemd / "steembot-relay.service").read_text()
+    assert "steembot-bot" not in text
+    assert "\nRuntimeDirectory=steembot/metrics/relay\n" in text
     users = (systemd / "steembot.sysusers").read_text()
     assert "u steembot-relay " in users
     assert "m steembot-relay steembot" in users

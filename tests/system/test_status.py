@@ -52,7 +52,7 @@ def test_metrics_lie_where_node_exporter_reads(steembot: Steembot, recorded: lis
     steembot.wait_for_links(3)
 
     def values(name: str) -> str:
-        path = f"/run/steembot/metrics/steembot-{name}.prom"
+        path = f"/run/steembot/metrics/{name.removesuffix('-bot')}/steembot-{name}.prom"
         return machine.run("cat", path, user="nobody", check=False).stdout
 
     machine.wait_until(lambda: "\nsteembot_head_block 30000" in values("broadcaster"))

@@ -13,6 +13,7 @@ from tests.system.swarm import BOT, BROADCASTER, Steembot
 pytestmark = pytest.mark.system
 
 SETTINGS = "/etc/steembot/steembot.env"
+SECRETS = "/etc/steembot/broadcaster.env"
 COMMANDS = ("steembot", "steembot-broadcaster", "steembot-bot", "steembot-devnode")
 
 
@@ -53,6 +54,8 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     assert "systemctl start steembot.target" in printed
     owner = bare.run("stat", "--format=%a %U %G", SETTINGS).stdout.split()
     assert owner == ["640", "root", "steembot"]
+    secrets = bare.run("stat", "--format=%a %U %G", SECRETS).stdout
+    assert secrets == "640 root steembot-broadcaster\n"
     # Nothing was started, or enabled.
     assert bare.systemctl("is-active", "steembot.target", check=False) == "inactive"
     assert bare.systemctl("is-enabled", "steembot.target", check=False) == "disabled"
@@ -75,9 +78,9 @@ def test_install_keeps_what_was_edited_and_uninstall_leaves_settings_and_state(
     make(bare, "uninstall")
     left = files(bare)
     assert before <= left
-    assert {SETTINGS, "/var/lib/steembot-bot/state"} <= left
+    assert {SETTINGS, SECRETS, "/var/lib/steembot-bot/state"} <= left
     others = {path for path in left - before if not path.startswith("/var/lib/steembot-")}
-    assert others == {SETTINGS, "/etc/steembot/bots/mine.py"}
+    assert others == {SETTINGS, SECRETS, "/etc/steembot/bots/mine.py"}
     assert units(bare) == ""
     assert folders(bare) <= folders_before
 
@@ -94,6 +97,7 @@ def package(bare: Machine) -> Iterator[str]:
     yield make(bare, "deb", wheels(), "OUTPUT=/tmp/a stage").splitlines()[-1]
     bare.run("dpkg", "--purge", "steembot")
     assert files(bare) == before
+    assert bare.run("find", "/var/lib", "-name", "steembot*").stdout == ""
     assert accounts(bare) == []
     assert units(bare) == ""
 
@@ -110,6 +114,8 @@ def test_a_package_installs_runs_upgrades_and_is_purged(bare: Machine, package: 
     for command in COMMANDS:
         assert command in bare.run(command, "--help", user="nobody").stdout
     assert bare.run("stat", "--format=%a %U %G", SETTINGS).stdout == "640 root steembot\n"
+    secrets = bare.run("stat", "--format=%a %U %G", SECRETS).stdout
+    assert secrets == "640 root steembot-broadcaster\n"
 
     steembot = Steembot(bare)
     steembot.serve(interval_s=0.1)
@@ -125,6 +131,11 @@ def test_a_package_installs_runs_upgrades_and_is_purged(bare: Machine, package: 
     steembot.wait_for_links(6)
     links = steembot.links()
     assert len(set(links)) == len(links)
+    # The state of a bot with a dynamic user lies apart, and is purged with the rest.
+    handlers = "from steembot.bot import Bot\n\nbot = Bot()\n\n\n@bot.every(60)\ndef f(ctx): ...\n"
+    bare.write("/etc/steembot/bots/mine.py", handlers)
+    bare.systemctl("enable", "--now", "steembot-bot@mine")
+    bare.run("test", "-d", "/var/lib/private/steembot-bot-mine")
 
 
 def test_without_root_it_says_what_to_do(bare: Machine) -> None:

@@ -59,12 +59,15 @@ def test_a_new_bot_runs_by_the_commands_of_the_page(machine: Machine) -> None:
     machine.run(STEEMBOT, "new", "greeter", "--into", "/tmp/bots")
     section = PAGE.partition("## Ten minutes")[2].partition("\n## ")[0]
     commands = re.findall(r"^# (.+)$", section, re.MULTILINE)
-    assert len(commands) == 3
-    for command in commands[:2]:
+    assert len(commands) == 4
+    for command in commands[:3]:
         machine.run("sh", "-c", f"cd /tmp/bots && {command}")
     unit = "steembot-bot@greeter.service"
     machine.wait_until(lambda: "connected" in machine.show(unit, "StatusText")["StatusText"])
     assert machine.systemctl("is-enabled", unit) == "enabled"
+    # A secret may stand in its settings.
+    settings = "/etc/steembot/bots/greeter.env"
+    assert machine.run("stat", "--format=%a %U", settings).stdout == "600 root\n"
     # Also by the command for people, as root, with no setting at all.
     assert "-" in machine.run(STEEMBOT, "dead-letters", "list", "--bot", "greeter").stdout
 
