@@ -132,8 +132,8 @@ def test_a_package_installs_runs_upgrades_and_is_purged(bare: Machine, package: 
     links = steembot.links()
     assert len(set(links)) == len(links)
     # The state of a bot with a dynamic user lies apart, and is purged with the rest.
-    handlers = "from steembot.bot import Bot\n\nbot = Bot()\n\n\n@bot.every(60)\ndef f(ctx): ...\n"
-    bare.write("/etc/steembot/bots/mine.py", handlers)
+    handlers = "STEEMBOT_HANDLERS=steembot.bot.handlers.new_posts\n"
+    bare.write("/etc/steembot/bots/mine.env", handlers)
     bare.systemctl("enable", "--now", "steembot-bot@mine")
     bare.run("test", "-d", "/var/lib/private/steembot-bot-mine")
 
