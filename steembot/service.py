@@ -23,7 +23,7 @@ from systemd import daemon
 from steembot import events
 from steembot.errors import EXIT_CONFIG, SocketError, StartError, SteembotError
 from steembot.journal import JournalHandler
-from steembot.streams import visible
+from steembot.streams import visible, write_no_more
 from steembot.text import one_line
 
 log = logging.getLogger(__name__)
@@ -312,12 +312,12 @@ def answer_flags(
     if not arguments:
         return
     if arguments[0] in ("-h", "--help"):
-        print(summary.strip())  # noqa: T201
+        _print(process, summary.strip())
         raise SystemExit(0)
     if arguments[0] == "--version":
         from importlib.metadata import version  # noqa: PLC0415 (slow, and rarely asked for)
 
-        print(f"steembot-{process} {version('steembot')}")  # noqa: T201
+        _print(process, f"steembot-{process} {version('steembot')}")
         raise SystemExit(0)
     if arguments[0] == "--check-settings":
         raise SystemExit(_check_settings(process, load_settings))
@@ -325,6 +325,18 @@ def answer_flags(
         f"steembot-{process}: unknown argument {arguments[0]!r}; it takes none but --help, "
         "--version and --check-settings: its settings are environment variables"
     )
+
+
+def _print(process: str, text: str) -> None:
+    try:
+        print(text, flush=True)  # noqa: T201
+    except OSError as error:
+        write_no_more()
+        if isinstance(error, BrokenPipeError):  # whoever read it has enough
+            raise SystemExit(1) from error
+        raise SystemExit(
+            f"steembot-{process}: standard output cannot be written: {error.strerror}"
+        ) from error
 
 
 def _check_settings(process: str, load_settings: Callable[[], object]) -> int:

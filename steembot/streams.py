@@ -64,3 +64,14 @@ def visible() -> Iterator[None]:
 def raw(stream: IO[str]) -> IO[str]:
     """Return the stream on which control sequences are such."""
     return stream.raw if isinstance(stream, VisibleStream) else stream
+
+
+def write_no_more() -> None:
+    """Let Python's own flush at exit find a stream that takes all, after one that takes nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            raw(stream).flush()
+        except (OSError, ValueError):
+            os.dup2(nowhere, raw(stream).fileno())
+    os.close(nowhere)

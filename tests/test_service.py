@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from steembot import service
 from steembot.errors import EXIT_CONFIG, StartError
 from tests.support.hostile import HOSTILE, anything, controls
-from tests.support.processes import Process, environment
+from tests.support.processes import SCRIPTS, Process, environment
 from tests.support.programs import PATIENCE_S, python, running
 
 
@@ -435,6 +435,18 @@ def test_arguments_are_flags_alone(arguments, status, out, err):
     )
     assert (result.returncode, result.stdout) == (status, out)
     assert result.stderr.startswith(err)
+
+
+@pytest.mark.parametrize("command", ["steembot-broadcaster", "steembot-bot"])
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_a_full_disk_behind_standard_output_is_one_line(command, flag):
+    """As with every command: no traceback."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (a descriptor, as a shell's > gives it)
+        result = subprocess.run(
+            [SCRIPTS / command, flag], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    words = "standard output cannot be written: No space left on device"
+    assert (result.returncode, result.stderr) == (1, f"{command}: {words}\n")
 
 
 @pytest.mark.parametrize("command", ["steembot-broadcaster", "steembot-bot"])

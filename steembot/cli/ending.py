@@ -6,7 +6,6 @@ import contextlib
 import errno
 import io
 import os
-import sys
 import traceback
 from collections.abc import Callable
 
@@ -14,7 +13,7 @@ import click
 
 from steembot.cli.console import say, say_error
 from steembot.errors import EXIT_CONFIG, HandlersError, OutputError, StartError, SteembotError
-from steembot.streams import raw, visible
+from steembot.streams import visible, write_no_more
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -44,10 +43,10 @@ def run(command: Callable[[], object]) -> int:
         except KeyboardInterrupt:  # a second one
             return 1
         except BrokenPipeError:
-            _write_no_more()  # whoever read our output has enough
+            write_no_more()  # whoever read our output has enough
             return 1
         except OutputError as error:
-            _write_no_more()
+            write_no_more()
             with contextlib.suppress(OutputError, OSError):  # the status tells it too
                 say_error(str(error))
             return 1
@@ -91,14 +90,3 @@ def words(error: OSError) -> str:
     remedy = _REMEDIES.get(error.errno or 0, "")
     said = error.strerror or str(error)
     return ": ".join([*files, said]) + (f"; {remedy}" if files and remedy else "")
-
-
-def _write_no_more() -> None:
-    """Let Python's own flush at exit find a stream that takes all."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            raw(stream).flush()
-        except (OSError, ValueError):
-            os.dup2(nowhere, raw(stream).fileno())
-    os.close(nowhere)

@@ -93,7 +93,7 @@ from steembot.devnode.fault_notation import parse
 from steembot.devnode.generate import OPERATIONS_PER_BLOCK, GeneratedBlocks, genesis_for
 from steembot.devnode.recorded import RecordedBlocks
 from steembot.devnode.server import DevNode
-from steembot.streams import visible
+from steembot.streams import visible, write_no_more
 
 READY_GENERATED = 30
 READY_RECORDED = 1
@@ -321,9 +321,14 @@ async def _serve(node: DevNode) -> None:
     async with node:
         chain = node.chain
         by_tls = f", {node.https_url} certificate {node.certificate}" if node.https_url else ""
-        click.echo(
-            f"steembot-devnode: {node.url} block {chain.oldest_num} to {chain.head.num}{by_tls}"
-        )  # click flushes
+        try:
+            click.echo(
+                f"steembot-devnode: {node.url} block {chain.oldest_num} to {chain.head.num}{by_tls}"
+            )  # click flushes
+        except OSError as error:
+            write_no_more()
+            words = f"standard output cannot be written: {error.strerror}"
+            raise DevNodeError(words) from error
         await stop.wait()
     log.info("stopped at block %d after %d requests", node.chain.head.num, node.requests)
 

@@ -9,7 +9,7 @@ has none for these blocks.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -52,6 +52,13 @@ class RecordedBlocks:
         )
 
 
+def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    try:
+        yield from file
+    except OSError as error:
+        raise BlocksError(path, None, f"cannot be read: {error.strerror}") from error
+
+
 def _load(path: Path, *, hive: bool) -> Iterator[Block]:
     try:
         lines = path.open("rb")
@@ -59,7 +66,7 @@ def _load(path: Path, *, hive: bool) -> Iterator[Block]:
         raise BlocksError(path, None, f"cannot be read: {error.strerror}") from error
     previous: Block | None = None
     with lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_lines(path, lines), 1):
             if not line.strip():
                 continue
             try:
