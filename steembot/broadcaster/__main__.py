@@ -28,7 +28,7 @@ LOG
     a reload took up, and what it did not. A trouble that lasts, once a minute.
 
 LIMITS
-    256 clients, 1000 blocks of credit each. Messages from clients: 64 KiB.
+    512 clients, 1000 blocks of credit each. Messages from clients: 64 KiB.
 
 SETTINGS (environment, or a file: /etc/steembot/steembot.env under systemd, else .env here)
     STEEMBOT_CHAIN, STEEMBOT_NODES, STEEMBOT_QUORUM, STEEMBOT_NODE_RATE, STEEMBOT_START,

@@ -20,6 +20,7 @@ from steembot.chain.node import Node
 from steembot.chain.progress import duration
 from steembot.chain.stream import ChainStream, NodeState
 from steembot.errors import DiskError
+from steembot.feed.connections import raise_descriptor_limit
 from steembot.feed.server import FeedServer
 from steembot.feed.wire import NodeStatus
 from steembot.repeats import Repeats
@@ -51,6 +52,7 @@ class Broadcaster:
         """Serve until SIGTERM or SIGINT. Raises :class:`~steembot.errors.SteembotError`."""
         given = settings.load()
         service.set_up_logging("broadcaster", given.log_level)
+        raise_descriptor_limit()
         listener = service.inherited_socket("broadcaster", given.socket)
         path = service.state_file(given.state_dir, LOG_FILE)
         nodes = [node_of(url, given) for url in given.nodes]

@@ -5,9 +5,10 @@ that reads the block log at the client's own pace, so a slow client delays nobod
 no message, too much credit or a wrong version end that client's session with an ``error`` and
 touch nobody else's.
 
-Bounds: :data:`MAX_CLIENTS` sessions; per client at most its credit of messages in libzmq's queue
-(then ``EAGAIN``: the session waits for room); :data:`TURN_BLOCKS` messages to one client before
-the next one's turn.
+Bounds: :data:`MAX_CLIENTS` sessions, of which a user has a share, as of the connections
+(:mod:`~steembot.feed.connections`); per client at most its credit of messages in libzmq's queue
+(then ``EAGAIN``: the session waits for room); :data:`TURN_BLOCKS` messages to one client before the
+next one's turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import secrets
 import socket
 import stat
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
@@ -27,11 +29,14 @@ import zmq
 from steembot import events
 from steembot.errors import FeedError, SocketError, WireError
 from steembot.feed import wire
+from steembot.feed.connections import Connections, share
 from steembot.feed.session import BlockSource, Session
 from steembot.feed.wire import ErrorCode
 from steembot.repeats import Repeats
 
 log = logging.getLogger(__name__)
+
+_MONITOR_EVENT = struct.Struct("=HI")  # zmq_socket_monitor(3)
 
 HEARTBEAT_S = 2.0
 """How often every client hears that the server lives, and the server whether the client does."""
@@ -42,9 +47,13 @@ GONE_S = 30.0
 GONE_AGAIN_S = 0.05
 """After a connection closed: when to look a second time who is gone."""
 
-MAX_CLIENTS = 256
+MAX_CLIENTS = 512
+"""Subscriptions; one user has at most half of what the others leave of them."""
+
+BACKLOG = 256
 TURN_BLOCKS = 16
 TURN_REQUESTS = 256
+TURN_CONNECTIONS = 1024
 QUEUE_MESSAGES = wire.MAX_CREDIT + 256
 
 
@@ -96,6 +105,10 @@ class FeedServer:
         self._account_due = float("inf")
         self._mute = 0
         self._watched: set[int] = set()
+        self._connections = Connections()
+        self._path = path
+        self._listener = -1
+        self._is_listening = False
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -105,8 +118,7 @@ class FeedServer:
         self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME_BYTES)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GONE_S * 1000))
-        self._socket.setsockopt(zmq.BACKLOG, MAX_CLIENTS)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
@@ -132,6 +144,7 @@ class FeedServer:
         self._context.term()
         if self._bound is not None:
             self._bound.unlink(missing_ok=True)
+            os.close(self._listener)
             self._bound = None
 
     def wait(self, descriptors: Iterable[int], timeout_s: float) -> set[int]:
@@ -164,6 +177,7 @@ class FeedServer:
         if now >= self._heartbeat_due:
             self._heartbeat_due = now + HEARTBEAT_S
             self._beat()
+            self._connections.close_silent(self._clients, now)
         for identity in list(self._clients):
             more = self._pump(identity) or more
         return 0.0 if more else min(self._heartbeat_due, self._account_due) - now
@@ -198,21 +212,23 @@ class FeedServer:
     # ---- the socket
 
     def _bind(self, path: Path, listener: int | None) -> None:
-        if listener is not None:
-            self._socket.setsockopt(zmq.USE_FD, listener)
-        else:
+        if listener is None:
             _make_way(path)
+            self._listener = _listen(path)
             self._bound = path
-        old_mask = os.umask(0o117)  # a socket made here is for its user and group: 0660
+        else:
+            self._listener = listener
+        self._go_on_listening()
+
+    def _go_on_listening(self) -> None:
+        # libzmq closes the descriptor that it is given when it stops to listen, so it gets a copy.
+        self._socket.setsockopt(zmq.USE_FD, os.dup(self._listener))
         try:
-            self._socket.bind(f"ipc://{path}")
+            self._socket.bind(f"ipc://{self._path}")
         except zmq.ZMQError as error:
-            self._bound = None
-            raise SocketError(
-                f"cannot listen on {path}: {zmq.strerror(error.errno or 0)}"
-            ) from error
-        finally:
-            os.umask(old_mask)
+            words = zmq.strerror(error.errno or 0)
+            raise SocketError(f"cannot listen on {self._path}: {words}") from error
+        self._is_listening = True
 
     def _receive(self) -> bool:
         """Take a bounded number of requests. Returns whether there may be more."""
@@ -223,6 +239,7 @@ class FeedServer:
                 return False
             identity = frames[0].bytes
             peer = _peer(frames[-1])
+            self._connections.spoke(_descriptor(frames[-1]), identity, self._now)
             if identity not in self._clients:
                 self._strangers.add(identity)
             if len(frames) != 2:
@@ -246,10 +263,8 @@ class FeedServer:
         client = self._clients.get(identity)
         match request:
             case wire.Subscribe():
-                if client is None and len(self._clients) >= MAX_CLIENTS:
-                    raise FeedError(
-                        ErrorCode.TOO_MANY_CLIENTS, f"{MAX_CLIENTS} clients are subscribed already"
-                    )
+                if client is None:
+                    self._check_share(peer[1])
                 session = Session(request, self._source)
                 self._clients[identity] = client = _Client(session, *peer)
                 self._strangers.discard(identity)
@@ -273,6 +288,16 @@ class FeedServer:
                     self._strangers.add(identity)
             case wire.AskStatus():
                 self._send(identity, self.status())
+
+    def _check_share(self, uid: int) -> None:
+        """Refuse a subscription that would leave too little for other users."""
+        mine = sum(client.uid == uid for client in self._clients.values())
+        most = share(MAX_CLIENTS, len(self._clients) - mine)
+        if mine >= most:
+            raise FeedError(
+                ErrorCode.TOO_MANY_CLIENTS,
+                f"uid {uid} has {mine} subscriptions already, and {most} are its share now",
+            )
 
     def _subscribed(self, session: Session) -> wire.Subscribed:
         source = self._source
@@ -345,10 +370,22 @@ class FeedServer:
 
     def _watch_connections(self) -> None:
         """Find out at once who left, and say how many left without ever being understood."""
-        closed = 0
-        while self._monitor.poll(0):
-            self._monitor.recv_multipart()  # it is told of nothing else than this
-            closed += 1
+        closed = refused = 0
+        for _ in range(TURN_CONNECTIONS):
+            if not self._monitor.poll(0):
+                break
+            event, descriptor = _MONITOR_EVENT.unpack(self._monitor.recv_multipart()[0])
+            if event == zmq.EVENT_ACCEPTED:
+                refused += not self._connections.accepted(descriptor, self._now)
+            else:
+                self._connections.closed(descriptor)
+                closed += 1
+        if refused and self._is_news("share", "connections"):
+            log.warning(
+                "connections refused of users that have their share of them already",
+                extra=events.STRANGERS(),
+            )
+        self._listen_or_not()
         if closed:
             self._closed += closed
             self._beat()  # finds those who are gone
@@ -358,6 +395,14 @@ class FeedServer:
             self._account_due = float("inf")
             self._beat()
             self._account()
+
+    def _listen_or_not(self) -> None:
+        """Leave connections in the backlog while there are too many: libzmq aborts in the end."""
+        if self._connections.is_crowded and self._is_listening:
+            self._socket.unbind(f"ipc://{self._path}")
+            self._is_listening = False
+        elif not self._connections.is_crowded and not self._is_listening:
+            self._go_on_listening()
 
     def _account(self) -> None:
         for _ in range(min(self._closed, len(self._strangers))):
@@ -379,6 +424,14 @@ def _words_for(pid: int, uid: int) -> str:
     return f"pid {pid}, uid {uid}" if pid else "of an unknown process"
 
 
+def _descriptor(frame: zmq.Frame) -> int:
+    """Return the descriptor of the connection that a frame came over; -1 if it is not known."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return -1
+
+
 def _peer(frame: zmq.Frame) -> tuple[int, int]:
     """Return pid and uid of the process that sent a frame (libzmq: host:uid:gid:pid)."""
     try:
@@ -386,6 +439,21 @@ def _peer(frame: zmq.Frame) -> tuple[int, int]:
         return int(pid), int(uid)
     except (zmq.ZMQError, ValueError):
         return 0, -1
+
+
+def _listen(path: Path) -> int:
+    """Make a listening socket for its user and group, and return its descriptor."""
+    old_mask = os.umask(0o117)  # 0660
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+            return listener.detach()
+    except OSError as error:
+        raise SocketError(f"cannot listen on {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(old_mask)
 
 
 def _make_way(path: Path) -> None:
