@@ -32,7 +32,7 @@ def impossible(head: Head, newest: int, now: float) -> str:
             f"its head, block {head.num}, is {head.timestamp - max(int(now), newest)} s in the "
             "future by this machine's clock"
         )
-    most = (head.timestamp - GENESIS) // SLOT_S + 1
-    if head.num > max(0, most):
-        return f"its head is block {head.num}, and no chain can have more than {max(0, most)} yet"
+    most = (latest - GENESIS) // SLOT_S + 1
+    if head.num > most:
+        return f"its head is block {head.num}, and no chain can have more than {most} yet"
     return ""

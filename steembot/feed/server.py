@@ -36,6 +36,7 @@ from steembot.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
+_MONITOR = "inproc://connections"
 _MONITOR_EVENT = struct.Struct("=HI")  # zmq_socket_monitor(3)
 
 HEARTBEAT_S = 2.0
@@ -118,7 +119,12 @@ class FeedServer:
         self._socket.setsockopt(zmq.MAXMSGSIZE, wire.MAX_FRAME_BYTES)
         self._socket.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
         self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, int(GONE_S * 1000))
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        # pyzmq's own get_monitor_socket() keeps 2000 events, and a connection of which nothing was
+        # told could not be closed.
+        self._socket.monitor(_MONITOR, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._monitor = self._context.socket(zmq.PAIR)
+        self._monitor.setsockopt(zmq.RCVHWM, 0)
+        self._monitor.connect(_MONITOR)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
