@@ -55,8 +55,13 @@ def pairs():
 
 
 def is_over(end: socket.socket) -> bool:
-    """Whether the other side has hung up."""
-    return bool(select.select([end], [], [], 0)[0]) and end.recv(1) == b""
+    """Whether the other side has hung up, after what it said before."""
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    while poll.poll(0):
+        if end.recv(4096) == b"":
+            return True
+    return False
 
 
 def test_the_silent_are_closed_and_the_others_stay(pairs):
