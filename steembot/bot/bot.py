@@ -26,6 +26,7 @@ _H = TypeVar("_H", bound=Handler)
 _T = TypeVar("_T", bound=Timer)
 
 COMMENT = "comment"
+DELETION = "delete_comment"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -94,7 +95,10 @@ class Bot:
     def types(self) -> tuple[str, ...]:
         """The types that the feed has to carry for this bot."""
         named = self.named
-        return (wire.EVERY_TYPE,) if wire.EVERY_TYPE in named else named
+        if wire.EVERY_TYPE in named:
+            return (wire.EVERY_TYPE,)
+        # What was deleted is new when it is posted again.
+        return tuple(sorted({*named, DELETION})) if self.remembers_posts else named
 
     @property
     def remembers_posts(self) -> bool:

@@ -7,12 +7,13 @@ import traceback
 from collections.abc import Callable
 
 from steembot import events
-from steembot.bot.bot import COMMENT, Bot, Rule
+from steembot.bot.bot import COMMENT, DELETION, Bot, Rule
 from steembot.bot.context import Context, fields
 from steembot.bot.functions import check_answer, check_result
 from steembot.bot.later import Later
 from steembot.bot.state import BotState
 from steembot.operation import Operation
+from steembot.text import storable
 
 log = logging.getLogger(__name__)
 
@@ -62,19 +63,24 @@ class Calls:
                 age_s = self._now() - operation.timestamp.timestamp()
                 rules = [rule for rule in rules if not rule.is_too_old(age_s)]
                 break
-        return self._repeat(rules, operation, again)
+        return self._repeat(rules, operation, again, undo=undo)
 
     def redrive(
         self, operation: Operation, again: Callable[[], Operation], *, undo: bool
     ) -> str | None:
         """Do the same however old it is: whoever asks for it by hand wants it."""
-        return self._repeat(self._bot.rules(operation.type, undo=undo), operation, again)
+        return self._repeat(self._bot.rules(operation.type, undo=undo), operation, again, undo=undo)
 
     def _repeat(
-        self, rules: list[Rule], operation: Operation, again: Callable[[], Operation]
+        self,
+        rules: list[Rule],
+        operation: Operation,
+        again: Callable[[], Operation],
+        *,
+        undo: bool,
     ) -> str | None:
         for tried in range(TRIES):
-            error = self._measured(rules, operation)
+            error = self._measured(rules, operation, undo=undo)
             if error is None:
                 break
             if tried < TRIES - 1:
@@ -89,21 +95,21 @@ class Calls:
                 operation = again()
         return error
 
-    def _measured(self, rules: list[Rule], operation: Operation) -> str | None:
+    def _measured(self, rules: list[Rule], operation: Operation, *, undo: bool) -> str | None:
         if self._called is None:
-            return self._call(rules, operation)
+            return self._call(rules, operation, undo=undo)
         begun = self._clock()
-        error = self._call(rules, operation)
+        error = self._call(rules, operation, undo=undo)
         self._called(operation.type, self._clock() - begun, error is not None)
         return error
 
-    def _call(self, rules: list[Rule], operation: Operation) -> str | None:
+    def _call(self, rules: list[Rule], operation: Operation, *, undo: bool) -> str | None:
         """Call the handlers whose conditions hold; return the traceback if anything raised."""
         context = self._context
         context.enter(operation)
         try:
-            if self._remembers and operation.type == COMMENT:
-                _ = context.is_edit  # notes the post, whatever the conditions ask
+            if self._remembers:
+                self._note_post(operation, undo=undo)
             for rule in rules:
                 if rule.where is not None:
                     answer = rule.where(operation, context)
@@ -120,9 +126,21 @@ class Calls:
             self._state.drop_changes()
             if not context.dry_run:
                 raise
-            return traceback.format_exc()  # a replay waits for nothing
+            return _traceback()  # a replay waits for nothing
         except Exception:  # noqa: BLE001 (whatever an author's code raises is theirs to see)
             self._state.check()
             self._state.drop_changes()
-            return traceback.format_exc()
+            return _traceback()
         return None
+
+    def _note_post(self, operation: Operation, *, undo: bool) -> None:
+        """Remember a post or its deletion, whatever the conditions ask."""
+        if operation.type == COMMENT:
+            _ = self._context.is_edit
+        elif operation.type == DELETION:
+            self._state.posts.note_deletion(operation, undo=undo)
+
+
+def _traceback() -> str:
+    """Tell the exception that is being handled; its words may be a stranger's."""
+    return storable(traceback.format_exc())

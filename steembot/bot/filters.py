@@ -11,11 +11,12 @@ another type says no. What stands on the right of ``&`` or ``|`` is only asked w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from steembot.bot.authorities import actors_of
 from steembot.bot.functions import check_answer, check_function
 from steembot.operation import Operation, decode_leniently
 
@@ -121,57 +122,18 @@ def reply_to(*accounts: str) -> Filter:
 
 # ---- who, where, what about
 
-_ACTORS: Mapping[str, str] = {
-    "account_create": "creator",
-    "account_create_with_delegation": "creator",
-    "account_update": "account",
-    "account_update2": "account",
-    "account_witness_proxy": "account",
-    "account_witness_vote": "account",
-    "claim_account": "creator",
-    "claim_reward_balance": "account",
-    "comment": "author",
-    "comment_options": "author",
-    "convert": "owner",
-    "create_claimed_account": "creator",
-    "create_proposal": "creator",
-    "delegate_vesting_shares": "delegator",
-    "delete_comment": "author",
-    "escrow_approve": "who",
-    "escrow_dispute": "who",
-    "escrow_release": "who",
-    "escrow_transfer": "from",
-    "feed_publish": "publisher",
-    "limit_order_cancel": "owner",
-    "limit_order_create": "owner",
-    "limit_order_create2": "owner",
-    "recurrent_transfer": "from",
-    "transfer": "from",
-    "transfer_from_savings": "from",
-    "transfer_to_savings": "from",
-    "transfer_to_vesting": "from",
-    "update_proposal_votes": "voter",
-    "vote": "voter",
-    "withdraw_vesting": "account",
-    "witness_set_properties": "owner",
-    "witness_update": "owner",
-}
-
 
 def by(*accounts: str) -> Filter:
     """An operation that one of these accounts does: as author, voter, sender and so on.
 
-    For ``custom_json`` whoever signed it. Virtual operations are nobody's.
+    That is whose authority the chain asks for (:mod:`steembot.bot.authorities`): for
+    ``custom_json`` whoever signed it. Virtual operations are nobody's.
     """
     wanted = _accounts("by", accounts)
 
-    def ask(op: Operation, _ctx: object) -> bool:
-        if op.type in ("custom_json", "custom"):
-            return not wanted.isdisjoint(_signers(op.value))
-        member = _ACTORS.get(op.type)
-        return member is not None and op.value.get(member) in wanted
-
-    return Filter(ask, f"by{accounts}")
+    return Filter(
+        lambda op, _ctx: not wanted.isdisjoint(actors_of(op.type, op.value)), f"by{accounts}"
+    )
 
 
 def tags_of(op: Operation) -> tuple[str, ...]:
@@ -221,15 +183,22 @@ def in_community(*names: str) -> Filter:
     )
 
 
-_MENTION = re.compile(r"(?<![\w@/.-])@([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*)", re.IGNORECASE)
+# What stands before an @ decides, as in condenser's HtmlReady.js, whose two lists of signs have in
+# common: ASCII letters and digits, _, # and /. A second @ is no name's beginning either. U+FF20 is
+# the sign of East Asian keyboards.
+_MENTION = re.compile(
+    r"(?<![a-z0-9_#/@\uff20])[@\uff20]([a-z][a-z0-9-]*(?:\.[a-z][a-z0-9-]*)*)",
+    re.IGNORECASE | re.ASCII,
+)
 _ACCOUNT_LENGTHS = range(3, 17)  # STEEM_MIN_ACCOUNT_NAME_LENGTH and MAX in steem's config.hpp
 
 
 def mentions_of(op: Operation) -> tuple[str, ...]:
     """Return the accounts that a post or reply names as ``@account``, none twice.
 
-    In title and body; not in web addresses (``…/@alice/post``) and mail addresses. In an edit that
-    was sent as a patch, those in the patch, in which words of the old text may stand too.
+    In title and body; not in web addresses (``…/@alice/post``) and mail addresses. Letters that are
+    not ASCII may stand right before and behind it. In an edit that was sent as a patch, those in
+    the patch, in which words of the old text may stand too.
     """
     if op.type != "comment":
         return ()
@@ -263,14 +232,6 @@ def custom_json_id(*ids: str) -> Filter:
         lambda op, _ctx: op.type == "custom_json" and op.value["id"] in wanted,
         f"custom_json_id{ids}",
     )
-
-
-def _signers(value: Mapping[str, Any]) -> list[str]:
-    return [
-        name
-        for member in ("required_auths", "required_posting_auths")
-        for name in value.get(member) or ()
-    ]
 
 
 def _accounts(what: str, names: tuple[str, ...]) -> frozenset[str]:

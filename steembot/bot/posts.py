@@ -9,6 +9,8 @@ permlink. Nothing in an edit says that it is one. It is told by two facts, witho
   (``@@ -1,9 +1,12 @@ …``), and steemd reads one from any body that parses as such, if the post
   exists. A body that only begins like a patch is a text like any other.
 
+A post that its author deleted is no longer there: the next ``comment`` with its name is a new one.
+
 What cannot be known from operations alone: an edit that replaces the whole body, of a post older
 than the bot or forgotten since, looks like a new post; and a new post that consists of nothing but
 a well-formed patch looks like an edit. Timestamps do not help: an edit is stamped with its own
@@ -41,7 +43,10 @@ _HEADER = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
 
 
 class _Seen(msgspec.Struct):
-    """``first`` tells which operation made the post: a number made from its cursor."""
+    """``first`` tells which operation made the post: a number made from its cursor.
+
+    It is negative while the post is deleted.
+    """
 
     first: int
     last_block: int
@@ -65,13 +70,25 @@ class Posts:
 
         The answer for one operation is always the same, however often it is delivered.
         """
-        key, this = _number(f"{op.value['author']}/{op.value['permlink']}"), _number(str(op.cursor))
-        seen = self._changed.get(key) or self._settled.get(key) or self._look_up(key)
-        is_first = seen is None or seen.first == this
+        key, this = _key(op), _number(str(op.cursor))
+        seen = self._find(key)
+        is_first = seen is None or seen.first < 0 or seen.first == this
         last_block = op.block_num if seen is None else max(seen.last_block, op.block_num)
-        first = this if seen is None else seen.first
-        self._changed[key] = _Seen(first, last_block)
+        self._changed[key] = _Seen(this if seen is None or is_first else seen.first, last_block)
         return not is_first or is_patch(op.value["body"])
+
+    def note_deletion(self, op: Operation, *, undo: bool) -> None:
+        """Take note of a ``delete_comment``, or of its undo."""
+        key = _key(op)
+        seen = self._find(key)
+        if seen is not None and (seen.first < 0) == undo:
+            last_block = max(seen.last_block, op.block_num)
+            self._changed[key] = _Seen(-seen.first, last_block)
+        elif seen is None and undo:  # it is there again, and its next version will be an edit
+            self._changed[key] = _Seen(_number(str(op.cursor)), op.block_num)
+
+    def _find(self, key: int) -> _Seen | None:
+        return self._changed.get(key) or self._settled.get(key) or self._look_up(key)
 
     def forget(self, op: Operation) -> None:
         """Take back within the caller's transaction what this operation, if the first, noted."""
@@ -102,7 +119,8 @@ class Posts:
         execute = self._connection.execute
         self._connection.executemany(
             "INSERT INTO post VALUES (?, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET last_block = excluded.last_block",
+            "ON CONFLICT (key) DO UPDATE SET first = excluded.first, "
+            "last_block = excluded.last_block",
             [(key, seen.first, seen.last_block) for key, seen in self._settled.items()],
         )
         if self._count is None:
@@ -142,6 +160,10 @@ class Posts:
         if key ^ first ^ last_block != fold:
             raise self._connection.damaged("what is remembered of a post is not what was written")
         return _Seen(first, last_block)
+
+
+def _key(op: Operation) -> int:
+    return _number(f"{op.value['author']}/{op.value['permlink']}")
 
 
 def is_patch(body: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from steembot import events
-from steembot.bot.bot import COMMENT, Bot
+from steembot.bot.bot import COMMENT, DELETION, Bot
 from steembot.bot.calls import Calls
 from steembot.bot.context import Context, fields
 from steembot.bot.dead_letters import DeadLetter
@@ -374,6 +374,9 @@ class Runner:
         if self._bot.remembers_posts and operation.type == COMMENT and not undo:
             with contextlib.suppress(KeyError, TypeError, AttributeError):  # not a real comment
                 self._state.posts.note(operation)
+        if self._bot.remembers_posts and operation.type == DELETION and not undo:
+            with contextlib.suppress(KeyError):
+                self._state.posts.note_deletion(operation, undo=False)
         self._state.park(operation, error, position, undo=undo, forgotten=forgotten)
         log.error(
             "parked %s%s of block %d as a dead letter: %s",

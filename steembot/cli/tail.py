@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import click
 import msgspec
 
+from steembot.bot.authorities import actors_of
 from steembot.cli import installation, wanted
 from steembot.cli.console import Console, Text, say_json, say_line
 from steembot.errors import FeedError
@@ -22,9 +22,6 @@ from steembot.text import one_line
 _COLOURS = {"comment": "green", "vote": "cyan", "transfer": "yellow", "custom_json": "magenta"}
 _WIDTH = 100
 """Characters of an operation's value that are shown on a terminal."""
-
-_ACTORS = ("author", "voter", "from", "account", "creator", "owner", "curator", "producer")
-"""Members that name who acted, in the order in which they are looked for."""
 
 
 @click.command("tail")
@@ -62,7 +59,7 @@ def command(
     show = _show_json if as_json else _Lines(Console()).show
     try:
         for operation, undone in _operations(given, types, first, mode or given.mode):
-            if account is None or account in _actors(operation.value):
+            if account is None or account in actors_of(operation.type, operation.value):
                 show(operation, undone=undone)
     except KeyboardInterrupt:
         pass  # this is how it is ended
@@ -115,14 +112,6 @@ def _unpacked(message: wire.BlockMessage | wire.Undo) -> Iterator[Operation]:
             unreadable = msgspec.json.encode({"unreadable": text})
             readable = msgspec.structs.replace(raw, value=unreadable)
             yield unpack(readable, block, message.timestamp)
-
-
-def _actors(value: dict[str, Any]) -> set[Any]:
-    named = {value[name] for name in _ACTORS if isinstance(value.get(name), str)}
-    for name in ("required_posting_auths", "required_auths"):
-        if isinstance(value.get(name), list):
-            named.update(who for who in value[name] if isinstance(who, str))
-    return named
 
 
 def _show_json(operation: Operation, *, undone: bool) -> None:

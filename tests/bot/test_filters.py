@@ -113,6 +113,12 @@ def test_tags_and_communities():
         ("@@bob @bo @7up @averyveryverylongname", ()),
         ("thanks @bob.", ("bob",)),
         ("@bob-", ("bob",)),
+        ("안녕하세요@bob님, é@carol", ("bob", "carol")),
+        ("ok-@bob", ("bob",)),
+        ("\uff20bob", ("bob",)),
+        ("x.@bob !@carol =@dave", ("bob", "carol", "dave")),
+        ("1@bob _@bob #@bob /@bob", ()),
+        ("@\u212aen @\u017fam", ()),  # no ASCII letters, though like k and s in small
     ],
 )
 def test_mentions_are_accounts_and_no_addresses(body, names):

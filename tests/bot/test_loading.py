@@ -18,7 +18,7 @@ GOOD = 'from steembot.bot import Bot\nbot = Bot()\n@bot.on("vote")\ndef f(op, ct
 
 def test_the_default_is_there():
     """The handlers that come with steembot load by name."""
-    assert load_bot("steembot.bot.handlers.new_posts").types == ("comment",)
+    assert load_bot("steembot.bot.handlers.new_posts").types == ("comment", "delete_comment")
 
 
 def test_a_file_loads_by_its_path(tmp_path):

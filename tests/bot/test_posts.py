@@ -144,6 +144,64 @@ def test_a_parked_new_post_is_still_new_when_it_is_redriven(run):
     assert announced == ["x"]
 
 
+def deletion(num: int, permlink: str = "a", salt: str = "") -> Block:
+    """A block in which alice deletes a post."""
+    value = json.dumps({"author": "alice", "permlink": permlink}).encode()
+    return Block.of(
+        num,
+        block_id(num, "", salt),
+        block_id(num - 1, "", ""),
+        1_500_000_000 + 3 * num,
+        (RawOperation("delete_comment", 0, 0, 0, "t", value),),
+    )
+
+
+def test_a_deleted_post_is_new_when_it_is_posted_again(run):
+    """Once, over a restart too; what is posted then has edits of its own."""
+    seen: list[str] = []
+    bot = watching(seen)
+    assert bot.types == ("comment", "delete_comment")
+    run(bot)[0].on_block(message(block(1, "a")))
+    run(bot)[0].on_block(message(deletion(2)))
+    runner, _ = run(bot)
+    runner.on_block(message(block(3, "a", body="another")))
+    runner.on_block(message(block(4, "a", body="an edit of it")))
+    assert seen == ["a", "a"]
+
+
+def test_to_delete_an_unknown_post_changes_nothing(run):
+    """It is new when it is posted, as it would have been."""
+    seen: list[str] = []
+    runner, _ = run(watching(seen))
+    runner.on_block(message(deletion(1)))
+    runner.on_block(message(block(2, "a")))
+    runner.on_block(message(block(3, "a", body="edit")))
+    assert seen == ["a"]
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_deletion_that_a_fork_takes_back_was_none(run, told):
+    """The post is there again, so what comes is an edit; so also after it had been posted anew."""
+    seen: list[str] = []
+    bot = watching(seen)
+    if told:
+        bot.undo("comment")(lambda op, _ctx: seen.append("undo"))
+    runner, state = run(bot)
+    runner.on_block(message(block(1, "a")))
+    runner.on_block(message(deletion(2)))
+    runner.on_undo(undo(deletion(2)))
+    runner.on_block(message(block(2, "a", body="edit", salt="b")))
+    assert seen == ["a"]
+    runner.on_block(message(deletion(3, salt="b")))
+    runner.on_block(message(block(4, "a", body="another", salt="b")))
+    assert seen == ["a", "a"]
+    runner.on_undo(undo(block(4, "a", body="another", salt="b")))
+    runner.on_undo(undo(deletion(3, salt="b")))
+    runner.on_block(message(block(3, "a", body="edit", salt="c")))
+    assert seen == ["a", "a"] + ["undo"] * told
+    state.commit()
+
+
 def test_memory_is_bounded_and_forgets_the_oldest(tmp_path):
     """Beyond the bound those go whose last version is the oldest."""
     connection = sqlite3.connect(tmp_path / "s", isolation_level=None, factory=Connection)
