@@ -10,6 +10,7 @@ from steembot import events
 from steembot.bot.bot import COMMENT, DELETION, Bot, Rule
 from steembot.bot.context import Context, fields
 from steembot.bot.functions import check_answer, check_result
+from steembot.bot.hiding import hidden
 from steembot.bot.later import Later
 from steembot.bot.state import BotState
 from steembot.operation import Operation
@@ -142,5 +143,5 @@ class Calls:
 
 
 def _traceback() -> str:
-    """Tell the exception that is being handled; its words may be a stranger's."""
-    return storable(traceback.format_exc())
+    """Tell the exception that is being handled; its words may be a stranger's, and hold a secret."""
+    return storable(hidden(traceback.format_exc()))

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from steembot.bot import hiding
+from steembot.bot.credentials import Secret, Secrets
 from steembot.bot.posts import Posts, is_patch
 from steembot.chain.profiles import PROFILES
 from steembot.operation import Operation
 
 log = logging.getLogger("steembot.bot")
+log.addFilter(hiding.hide_in_record)
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
@@ -43,6 +46,7 @@ class Context:
         posts: Posts | None = None,
         now: Callable[[], float] = time.time,
         dry_run: bool = False,
+        secrets: Secrets | None = None,
     ) -> None:
         self.state = state
         self.chain = PROFILES[chain]
@@ -50,6 +54,7 @@ class Context:
         self.head = 0
         self.irreversible = 0
         self._posts = posts
+        self._secrets = secrets or Secrets()
         self._now = now
         self._operation: Operation | None = None
         self._edit: bool | None = None
@@ -82,6 +87,15 @@ class Context:
                 raise ValueError("only a comment is an edit, or none; look at op.type first")
             self._edit = is_patch(op.value["body"]) if self._posts is None else self._posts.note(op)
         return self._edit
+
+    def secret(self, name: str) -> Secret:
+        """Return a secret that the administrator gave to this bot alone, such as a webhook's URL.
+
+        It is the credential of that name (``LoadCredential=``), the file in the folder that
+        ``CREDENTIALS_DIRECTORY`` names. Where there is none, the operation waits as for
+        :class:`~steembot.bot.later.Later`, and the bot's status says how to set it.
+        """
+        return self._secrets.get(name)
 
     def enter(self, operation: Operation | None) -> None:
         """Turn to an operation: the runner's part."""

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Hashable
 from datetime import timedelta
 
+from steembot.bot.hiding import hidden
 from steembot.repeats import Repeats
 from steembot.text import one_line
 
@@ -26,7 +27,7 @@ MAX_PAUSE_S = 60.0
 MAX_ASKED_S = 3600.0
 """The longest pause that a handler may ask for; a longer one counts as this."""
 
-_WORDS_CHARACTERS = 200
+_WORDS_CHARACTERS = 300
 
 
 class Later(Exception):  # noqa: N818 (a handler raises it as a request, not as an error)
@@ -68,7 +69,7 @@ class Later(Exception):  # noqa: N818 (a handler raises it as a request, not as 
         told = [self.why] if self.why else []
         if cause is not None:
             told.append("".join(traceback.format_exception_only(cause)).strip())
-        return one_line(": ".join(told) or "its handler asks for it", _WORDS_CHARACTERS)
+        return one_line(hidden(": ".join(told)) or "its handler asks for it", _WORDS_CHARACTERS)
 
 
 class Wait:

@@ -17,8 +17,10 @@ from steembot import events
 from steembot.bot.bot import COMMENT, DELETION, Bot
 from steembot.bot.calls import Calls
 from steembot.bot.context import Context, fields
+from steembot.bot.credentials import Secrets
 from steembot.bot.dead_letters import DeadLetter
 from steembot.bot.functions import check_result
+from steembot.bot.hiding import hide_in_record
 from steembot.bot.later import Later, Wait
 from steembot.bot.state import BotState
 from steembot.feed import wire
@@ -27,6 +29,7 @@ from steembot.repeats import Repeats
 from steembot.text import one_line
 
 log = logging.getLogger(__name__)
+log.addFilter(hide_in_record)
 
 DEATHS = 3
 """How often an operation may kill or hang the process before it is parked."""
@@ -71,6 +74,7 @@ class Runner:
         dry_run: bool = False,
         called: Callable[[str, float, bool], None] | None = None,
         passed_by: Callable[[str], None] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._bot = bot
         self._passed_by = passed_by
@@ -79,7 +83,9 @@ class Runner:
         self._rest = rest or pause
         self._alive = alive
         self._clock = clock
-        self._context = Context(state.values, chain, posts=state.posts, now=now, dry_run=dry_run)
+        self._context = Context(
+            state.values, chain, posts=state.posts, now=now, dry_run=dry_run, secrets=secrets
+        )
         self._calls = Calls(
             bot, state, self._context, pause=pause, clock=clock, now=now, called=called
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 from steembot.bot import dead_letters
 from steembot.bot.bot import Bot
+from steembot.bot.credentials import Secrets
 from steembot.bot.dead_letters import DeadLetter
 from steembot.bot.loading import load_bot
 from steembot.bot.runner import Runner, Stopped
@@ -36,7 +37,7 @@ class BotRun:
 
     ``bot`` is a :class:`~steembot.bot.Bot`, the module that holds one, its name, or a file's path;
     ``folder`` is where its state is kept, such as pytest's ``tmp_path``. ``mode`` is as in
-    ``STEEMBOT_MODE``.
+    ``STEEMBOT_MODE``, ``secrets`` what ``ctx.secret`` gives.
 
     ``log`` holds the lines that handlers logged, ``journal`` also what steembot said about the
     bot. ``restarts`` counts how often it died. ``waiting`` says which operation waits, and why,
@@ -50,6 +51,7 @@ class BotRun:
         folder: Path,
         *,
         mode: Literal["head", "irreversible"] = "head",
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.bot = _bot(bot)
         self.chain = chain
@@ -59,6 +61,7 @@ class BotRun:
         self.waiting: str | None = None
         self._path = folder / "bot.sqlite3"
         self._mode = mode
+        self._secrets = Secrets(secrets or {})
         self._crashes: list[tuple[CrashPoint, int]] = []
         self._process: _Process | None = None
 
@@ -80,7 +83,12 @@ class BotRun:
             while True:
                 if self._process is None:
                     self._process = _Process(
-                        self.bot, self.chain, self._path, self._mode, self._crashes
+                        self.bot,
+                        self.chain,
+                        self._path,
+                        self._mode,
+                        self._crashes,
+                        secrets=self._secrets,
                     )
                 try:
                     self._process.work()
@@ -164,6 +172,8 @@ class _Process:
         path: Path,
         mode: Literal["head", "irreversible"],
         crashes: list[tuple[CrashPoint, int]],
+        *,
+        secrets: Secrets | None = None,
     ) -> None:
         self._chain = chain
         self._rests = 0
@@ -189,6 +199,7 @@ class _Process:
             clock=lambda: chain.now,
             now=lambda: chain.now,
             chain=chain.name,
+            secrets=secrets,
         )
 
     def _rest(self, _seconds: float) -> None:
