@@ -143,5 +143,5 @@ class Calls:
 
 
 def _traceback() -> str:
-    """Tell the exception that is being handled; its words may be a stranger's, and hold a secret."""
+    """Tell the exception being handled; its words may be a stranger's, or hold a secret."""
     return storable(hidden(traceback.format_exc()))
