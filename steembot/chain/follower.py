@@ -49,9 +49,11 @@ class Follower:
     ``tip`` is the last block of the chain, ``start`` the first number wanted where there is none
     yet. ``id_at`` returns the id of a block of our chain, or ``None`` when it holds no such
     block, and ``oldest`` the number of the first one that it holds. ``irreversible`` is the last
-    block of ours that can't be undone any more. ``span_blocks`` is the most that is fetched at
-    once, ``window_blocks`` bounds what is fetched ahead of the tip, and so the memory; both may
-    be changed at any time.
+    block of ours that nodes say can't be undone any more; of the newest ``reversible_blocks``
+    that is believed only until a fork shows otherwise. ``is_inconsistent`` tells that the last
+    answer was no continuation, backwards, of the one before. ``span_blocks`` is the most that is
+    fetched at once, ``window_blocks`` bounds what is fetched ahead of the tip, and so the memory;
+    both may be changed at any time.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Follower:
         *,
         oldest: Callable[[], int | None] = lambda: None,
         irreversible: int = 0,
+        reversible_blocks: int = 0,
         span_blocks: int = 50,
         window_blocks: int = 400,
     ) -> None:
@@ -72,6 +75,8 @@ class Follower:
         self._next = start if tip is None else tip.num + 1
         self._id_at = id_at
         self._oldest = oldest
+        self._reversible_blocks = reversible_blocks
+        self.is_inconsistent = False
         self.span_blocks = span_blocks
         self.window_blocks = window_blocks
         self._fetched: dict[int, tuple[Block, int]] = {}
@@ -98,6 +103,17 @@ class Follower:
     @property
     def _known_irreversible(self) -> int:
         return max(self.irreversible, self.announced_irreversible)
+
+    @property
+    def _fixed(self) -> int:
+        """The last block that no fork removes: irreversible by more than a node's word."""
+        newest = 0 if self.tip is None else self.tip.num
+        return min(self.irreversible, newest - self._reversible_blocks)
+
+    @property
+    def branch_tip(self) -> int:
+        """The number of the block that a fork is followed back from; 0 if none is."""
+        return self._branch[-1].num if self._branch else 0
 
     def announce(self, head: BlockRef, irreversible: int) -> None:
         """Take note of a node's head. Neither number ever goes backwards."""
@@ -156,6 +172,7 @@ class Follower:
         it stood before.
         """
         self._asked.difference_update(span.nums)
+        self.is_inconsistent = False
         if self._branch:
             for block in blocks:
                 if block is not None and block.num == self._branch[0].num - 1:
@@ -202,6 +219,7 @@ class Follower:
     def _walk_back(self, block: Block) -> Change | None:
         if block.id != self._branch[0].previous:
             # Another node, or the same one on another branch by now. Begin anew.
+            self.is_inconsistent = True
             self._forget_branch()
             return None
         self._branch.insert(0, block)
@@ -218,16 +236,19 @@ class Follower:
         is_first = oldest.num == self._oldest()
         if (ours is not None and ours == oldest.previous) or is_first:
             change = Change(removed=tuple(self._removed), appended=tuple(self._branch))
+            if below < self.irreversible:  # a node's word was false
+                self.irreversible = self.announced_irreversible = below
+                self._branch_irreversible = min(self._branch_irreversible, below)
             self.tip = self._branch[-1].ref
             self._next = self.tip.num + 1
             self._forget_branch()
             self._confirm(self.tip.num, self._branch_irreversible)
             return change
-        if ours is not None and self._branch_irreversible < below <= self.irreversible:
+        if ours is not None and self._branch_irreversible < below <= self._fixed:
             # Fetched before that block of ours was irreversible, and removed since. Fetch it anew.
             self._forget_branch()
             return None
-        if ours is None or below <= self.irreversible:
+        if ours is None or below <= self._fixed:
             branch = [block.ref for block in self._branch]
             self._forget_branch()
             raise ForkTooDeepError(

@@ -185,6 +185,11 @@ class Node:
     def __str__(self) -> str:
         return self.url
 
+    @property
+    def profile(self) -> ChainProfile:
+        """What is known of its chain."""
+        return self._profile
+
     def change_rate(self, requests_per_s: float) -> None:
         """Send the node so many requests from now on, at most. May be called from any thread."""
         self._rate.change(requests_per_s)

@@ -80,6 +80,9 @@ BOAST_BLOCKS = 100
 
 MOST_DOUBTED_BLOCKS = 2**16
 
+STILL_S = 5.0
+"""A chain whose head stands still for so long has ended, as a recorded one does."""
+
 
 class NodeHealth(NamedTuple):
     """How a node is, for people: ``state`` is well, resting or probation.
@@ -103,6 +106,7 @@ class _Health:
         self.outrun = 0
         self.head = 0
         self.irreversible = 0
+        self.grew = float("-inf")  # when its head was last a higher one
         self.said = 0  # the newest head that it announced, believed or not
         self.trusted_blocks: int | None = None  # how far beyond what was had; None is any number
         self.small = Latency()
@@ -110,9 +114,14 @@ class _Health:
 
 
 class Pool:
-    """The nodes' health. ``urls`` are in order of preference; times are monotonic seconds."""
+    """The nodes' health. ``urls`` are in order of preference; times are monotonic seconds.
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    No node's last irreversible block is believed nearer to its head than ``least_lag``, unless its
+    head stands still.
+    """
+
+    def __init__(self, urls: Sequence[str], least_lag: int = 0) -> None:
+        self._least_lag = least_lag
         self._nodes = {url: _Health() for url in urls}
         self._had: list[tuple[float, int]] = []  # when which block was had, for LAG_S
 
@@ -236,6 +245,10 @@ class Pool:
         health.said = head
         if health.trusted_blocks is not None and self._had:
             head = min(head, self._had[-1][1] + health.trusted_blocks)
+        if head > health.head:
+            health.grew = now
+        if now - health.grew < STILL_S:
+            irreversible = min(irreversible, head - self._least_lag)
         health.head = max(health.head, head)
         health.irreversible = max(health.irreversible, irreversible)
 

@@ -21,7 +21,9 @@ class ChainProfile(msgspec.Struct, frozen=True, kw_only=True):
     may hold it. ``symbols`` are the names of its assets by their number (NAI). ``block_range``
     tells that nodes have ``block_api.get_block_range``. ``nodes`` are default URLs in order of
     preference. ``link_base`` is where people read posts: ``LINK_BASE/@author/permlink``.
-    ``slot_s`` is the block interval in seconds.
+    ``slot_s`` is the block interval in seconds. ``least_lag`` is by how many blocks the last
+    irreversible one trails the head at least, and ``reversible_blocks`` how many of the newest no
+    rule of the chain makes irreversible for certain, whatever a node says.
     """
 
     name: str
@@ -33,6 +35,10 @@ class ChainProfile(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
     link_base: str
     slot_s: float = 3.0
+    least_lag: int = 15
+    """16 of 21 different witnesses have built on an irreversible block, its own among them
+    (steem, database.cpp, update_last_irreversible_block)."""
+    reversible_blocks: int = 15
 
     def chain_id_of(self, config: Mapping[str, Any]) -> str | None:
         """Return the chain id that a node's constants hold, of whichever chain they are."""
@@ -74,6 +80,8 @@ PROFILES: Mapping[str, ChainProfile] = {
             "https://api.openhive.network",
         ),
         link_base="https://hive.blog",
+        least_lag=0,  # witnesses confirm the newest block at once, outside of blocks
+        reversible_blocks=21,  # a round
     ),
 }
 """By the name that ``STEEMBOT_CHAIN`` takes."""

@@ -111,8 +111,9 @@ class ChainStream:
         apply: Callable[[Change, int], None],
         quorum: int = 1,
     ) -> None:
+        self._profile = nodes[0].profile
         self._nodes = {node.url: node for node in nodes}
-        self._pool = Pool(list(self._nodes))
+        self._pool = Pool(list(self._nodes), self._profile.least_lag)
         self._paces = {node.url: Pace(node.max_adjacent) for node in nodes}
         self._slots = SlotClock()
         self._quorum = quorum
@@ -122,9 +123,7 @@ class ChainStream:
         self._begins_at_head = tip is None and start is None
         self._follower: Follower | None = None
         if not self._begins_at_head:
-            self._follower = Follower(
-                tip, start or 0, id_at, oldest=oldest, irreversible=irreversible
-            )
+            self._follower = self._new_follower(tip, start or 0, irreversible)
         self._stopping = threading.Event()
         self._asking = Asking()
         self._spans: list[Job] = []
@@ -132,7 +131,9 @@ class ChainStream:
         self._missing_since: dict[str, float] = {}
         self._first_head: float | None = None
         self._short = False
+        self._givers: dict[int, Sequence[str]] = {}  # who gave a block that may not join
         self._newest = 0  # when the newest block was made, once one was joined
+        self._irreversible = irreversible
         self._at_head = 0  # the next block when we were there last
         self._hold_until = float("-inf")
         self._troubles = Troubles(self._pool, quorum)
@@ -238,8 +239,18 @@ class ChainStream:
             head,
             extra=events.BEGINNING(STEEM_BLOCK=head),
         )
-        self._follower = Follower(None, head, self._id_at, oldest=self._oldest)
+        self._follower = self._new_follower(None, head, 0)
         return self._follower
+
+    def _new_follower(self, tip: BlockRef | None, start: int, irreversible: int) -> Follower:
+        return Follower(
+            tip,
+            start,
+            self._id_at,
+            oldest=self._oldest,
+            irreversible=irreversible,
+            reversible_blocks=self._profile.reversible_blocks,
+        )
 
     def _aim(self, follower: Follower, now: float) -> None:
         """Let the follower want what so many nodes announced that it can be had."""
@@ -459,6 +470,7 @@ class ChainStream:
             follower.announce(BlockRef(head.num, head.id), irreversible)
         if follower.irreversible > known:
             self._apply(Change((), ()), follower.irreversible)
+            self._irreversible = follower.irreversible
 
     def _behind_others(self, url: str, head: Head, now: float) -> bool:
         behind = self._pool.behind(head.num, now)
@@ -536,12 +548,18 @@ class ChainStream:
             # What was known before this very answer.
             irreversible = max(follower.irreversible, follower.announced_irreversible)
             span = Span(span.first, span.last, irreversible)
+        givers = list(job.found)
+        for block in blocks:
+            if block is not None and block.num > follower.next_num - 1:
+                self._givers[block.num] = givers
+        branch_tip = follower.branch_tip
         try:
             change = follower.receive(span, blocks)
         except ForkTooDeepError as error:
-            for url in job.found:
-                self._troubles.failed(url, NodeDisagreesError(url, str(error)), now)
+            self._blame_fork(self._givers.get(branch_tip, givers), error, now)
             return None
+        if follower.is_inconsistent:
+            self._blame_inconsistent(span.first, branch_tip, givers, now)
         if follower.behind <= 1:
             since = max(1, follower.next_num - self._at_head)
             self._at_head = follower.next_num
@@ -598,6 +616,13 @@ class ChainStream:
         follower = self._follower
         assert follower is not None  # noqa: S101 (changes are the follower's)
         while change is not None:
+            if change.removed and change.removed[-1].num <= self._irreversible:
+                log.error(
+                    "block %d was called irreversible, and a fork removed it all the same: a node "
+                    "told what is not so. Bots in mode irreversible are told to take it back",
+                    change.removed[-1].num,
+                    extra=events.FORK(STEEM_BLOCK=change.removed[-1].num),
+                )
             if change.removed:
                 log.warning(
                     "a fork removed %d block(s), %s down to %s; block %d is now %s",
@@ -609,13 +634,38 @@ class ChainStream:
                     extra=events.FORK(STEEM_BLOCK=change.removed[-1].num),
                 )
             self._apply(change, follower.irreversible)
+            self._irreversible = follower.irreversible
             if change.appended:
                 self._newest = change.appended[-1].timestamp
             self._troubles.agreed()
             if follower.tip is not None:
                 self._pool.had(follower.tip.num, now)
                 self._progress.had(follower.tip.num, now)
-            change = follower.pending()
+            for num in [num for num in self._givers if num < follower.next_num]:
+                del self._givers[num]
+            given = self._givers.get(follower.next_num, ())
+            try:
+                change = follower.pending()
+            except ForkTooDeepError as error:
+                self._blame_fork(given, error, now)
+                change = None
+
+    def _blame_fork(self, urls: Sequence[str], error: ForkTooDeepError, now: float) -> None:
+        for url in urls:
+            self._troubles.failed(url, NodeDisagreesError(url, str(error)), now)
+
+    def _blame_inconsistent(
+        self, num: int, branch_tip: int, urls: Sequence[str], now: float
+    ) -> None:
+        """Let those rest whose block does not join their own one before it.
+
+        It may be that a node changed to another branch between two answers; then it rests for
+        half a second. One that lies would be asked again and again.
+        """
+        for url in urls:
+            if url in self._givers.get(branch_tip, ()):
+                text = f"its block {num + 1} does not join its own block {num}"
+                self._troubles.failed(url, NodeAnswerError(url, text), now)
 
 
 def _complete(job: Job, url: str) -> bool:

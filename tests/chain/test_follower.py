@@ -174,6 +174,31 @@ def test_an_irreversible_block_is_never_removed():
     assert follower.tip == ref(old[-1])
 
 
+@pytest.mark.parametrize("depth", [1, 2, 5, 14])
+def test_what_was_only_called_irreversible_is_removed(depth):
+    """A node's word about the newest blocks is undone where a fork proves it false."""
+    old = make_chain(1, 30)
+    new = fork(old, depth, depth + 1, "other")
+    ours = Chain(old)
+    follower = follower_at(ours, irreversible=30, reversible_blocks=15)
+    follower.announce(ref(new[-1]), 30 - depth)
+    catch_up(follower, ours, new)
+    assert ours.list == new
+    assert follower.irreversible == 30 - depth
+
+
+def test_what_the_chain_itself_makes_irreversible_stays():
+    """Deeper than any fork can be, no word of a node is needed, and none counts."""
+    old = make_chain(1, 30)
+    new = fork(old, 16, 17, "liar")
+    ours = Chain(old)
+    follower = follower_at(ours, irreversible=30, reversible_blocks=15)
+    follower.announce(ref(new[-1]), 0)
+    with pytest.raises(ForkTooDeepError, match="block 15 is irreversible"):
+        catch_up(follower, ours, new)
+    assert ours.list == old
+
+
 @pytest.mark.parametrize("depth", [5, 7, 9])
 @pytest.mark.parametrize("irreversible", [0, 3])
 def test_a_fork_that_reaches_the_first_block_replaces_them_all(depth, irreversible):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steembot.chain.pool import FORGET_S, LONGEST_REST_S, Pool
+from steembot.chain.pool import FORGET_S, LONGEST_REST_S, STILL_S, Pool
 
 
 def test_the_users_order_decides_while_all_are_well():
@@ -65,3 +65,17 @@ def test_requests_that_fail_together_count_once():
     for _ in range(4):
         pool.failed("a", 10.0)
     assert pool.rests_until(10.0) == 10.5
+
+
+def test_no_irreversible_block_is_nearer_to_the_head_than_the_chain_allows():
+    """Unless the head stands still: then the chain has ended, as a recorded one does."""
+    pool = Pool(["a"], least_lag=15)
+    pool.announced("a", 100, 100, 0.0)
+    assert pool.agreed_head(0.0, 1) == (100, 85)
+    pool.announced("a", 101, 101, 3.0)
+    assert pool.agreed_head(3.0, 1) == (101, 86)
+    pool.announced("a", 101, 101, 3.0 + STILL_S)
+    assert pool.agreed_head(3.0 + STILL_S, 1) == (101, 101)
+    hive = Pool(["a"], least_lag=0)
+    hive.announced("a", 100, 99, 0.0)
+    assert hive.agreed_head(0.0, 1) == (100, 99)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from steembot import repeats
 from steembot.chain import troubles
-from steembot.chain.node import Head, Node
+from steembot.chain.node import Fetched, Head, Node
 from steembot.chain.stream import ChainStream
 from steembot.operation import Block
 from tests.support.following import Recorder, following, fork_until, streaming
+from tests.support.nodes import make_chain
+from tests.support.nodes import serving as serving_nodes
 from tests.support.scripted_http import http, serving
 from tests.support.waiting import wait_until
 
@@ -159,6 +162,68 @@ def test_a_head_that_does_not_exist_is_not_waited_for(moving_node, caplog, by, f
         assert max(behind) < 1000
     if by == 2**32:
         assert "no chain can have more than" in caplog.text
+
+
+class Inconsistent(Node):
+    """A node whose block 50 does not join its own block 49."""
+
+    def poll(self, num: int) -> tuple[Head, Block | None]:
+        head, block = super().poll(num)
+        return head, self._spoil(block)
+
+    def fetch(self, nums: Sequence[int], irreversible: int) -> Fetched[Block | None]:
+        fetched = super().fetch(nums, irreversible)
+        spoilt = [self._spoil(block) for block in fetched.results]
+        return msgspec.structs.replace(fetched, results=spoilt)
+
+    def _spoil(self, block: Block | None) -> Block | None:
+        if block is None or block.num != 50:
+            return block
+        return msgspec.structs.replace(block, previous=f"{49:08x}" + "f" * 32)
+
+
+@pytest.mark.parametrize("ready", [30, 120])
+def test_a_node_that_contradicts_itself_is_named_and_left(caplog, ready):
+    """At the head and within a batch: it rests, and the honest one gives the block."""
+    recorder = Recorder()
+    with serving_nodes(make_chain("odd", ready=ready, interval_s=0.05), 2) as (one, other):
+        with following(recorder, [Inconsistent(one.url), Node(other.url)]):
+            recorder.wait_for(130)
+        assert one.requests < 1000
+    assert f"node {one.url}: its block 50 does not join its own block 49" in caplog.text
+    assert not any(record.getMessage().startswith(f"node {other.url}") for record in caplog.records)
+
+
+class Hasty(Node):
+    """A node that calls its head irreversible."""
+
+    def poll(self, num: int) -> tuple[Head, Block | None]:
+        head, block = super().poll(num)
+        return msgspec.structs.replace(head, irreversible=head.num), block
+
+
+class Trusting(Recorder):
+    """Takes a change of what is irreversible back, too."""
+
+    def apply(self, change, irreversible: int) -> None:
+        self.irreversible = min(self.irreversible, irreversible)
+        super().apply(change, irreversible)
+
+
+def test_a_false_irreversible_block_does_not_stop_the_feed(caplog):
+    """A head that was called irreversible is removed by a fork: followed, and nobody is ill."""
+    recorder = Trusting()
+    with (
+        serving_nodes(make_chain("hasty", ready=30, interval_s=3600), 2) as (one, other),
+        following(recorder, [Hasty(one.url), Node(other.url)]),
+    ):
+        # It stands still for so long that it is believed.
+        recorder.wait(lambda: recorder.irreversible == 30)
+        one.call(lambda: one.chain.fork(2))
+        recorder.wait(lambda: recorder.blocks[-1].num == 31)
+        assert recorder.blocks[-1].id == one.chain.head.id
+    assert "block 29 was called irreversible, and a fork removed it all the same" in caplog.text
+    assert not any(record.getMessage().startswith("node ") for record in caplog.records)
 
 
 def test_a_start_above_the_head_waits_and_says_so(still_node, caplog):

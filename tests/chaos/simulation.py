@@ -52,6 +52,7 @@ class Broadcaster:
             log.id_at,
             oldest=lambda: log.oldest,
             irreversible=log.irreversible,
+            reversible_blocks=IRREVERSIBLE_LAG,
             span_blocks=swarm.rng.choice((1, 3, 10)),
             window_blocks=20,
         )
@@ -167,7 +168,8 @@ class Client:
                 self._runner.on_block(message)
                 self._used += 1
             case wire.Undo():
-                assert self.mode == "head", "an undo in mode irreversible"
+                lied = self._swarm.node.lies
+                assert self.mode == "head" or lied, "an undo in mode irreversible"
                 self._runner.on_undo(message)
             case wire.Progress():
                 self._runner.on_progress(message)
@@ -220,6 +222,7 @@ class Swarm:
         self._crash_chance = self.rng.choice((0.0, 0.01, 0.05))
         self.node = Node(self.rng)
         self.log = DurableLog(keep_blocks=1000)
+        self.log.believed = IRREVERSIBLE_LAG if self.node.lies else 0
         self.broadcaster = Broadcaster(self)
         self.clients = [
             Client(self, "all", ("*",), "head"),

@@ -23,6 +23,8 @@ class Node:
         self.blocks: list[Block] = []
         self.forks = 0
         self.calm = False
+        self.lies = rng.random() < 0.3
+        """Whether it calls its head irreversible now and then."""
         for _ in range(GENESIS, FIRST + 3):
             self.grow()
 
@@ -55,6 +57,8 @@ class Node:
         if not self.calm and self._rng.random() < 0.1:
             back = min(self._rng.randrange(1, 20), len(self.blocks) - 1)
         block = self.blocks[-1 - back]
+        if self.lies and not self.calm and self._rng.random() < 0.1:
+            return block.ref, block.num
         return block.ref, max(0, block.num - IRREVERSIBLE_LAG)
 
     def fetch(self, span: Span) -> list[Block | None] | None:
@@ -79,6 +83,8 @@ class DurableLog:
         self.gone: dict[str, Block] = {}
         self.forks = 0
         self.irreversible = 0
+        self.believed = 0
+        """How many of the newest blocks may be called irreversible falsely."""
         self.first_wanted: int | None = FIRST
         self._keep_blocks = keep_blocks
         self._top: BlockRef | None = None
@@ -112,7 +118,7 @@ class DurableLog:
         for ref in change.removed:
             block = self.chain.pop(ref.num)
             assert block.id == ref.id
-            assert ref.num > self.irreversible, "an irreversible block was removed"
+            assert ref.num > self.irreversible - self.believed, "an irreversible block was removed"
             self.gone[block.id] = block
         for block in change.appended:
             if self.chain:

@@ -329,3 +329,23 @@ def test_who_comes_from_mode_head_takes_back_what_it_has():
     chain.fork(1, ("comment",), ("comment",))
     (undo,) = read(subscribe(chain, cursor, mode="irreversible"))
     assert (undo.num, len(undo.operations)) == (4, 1)
+
+
+def test_what_was_called_irreversible_and_was_not_is_taken_back():
+    """A node's false word reached a client: it is told honestly, in mode irreversible too."""
+    chain = MemoryChain()
+    chain.grow(*[("vote",)] * 6)
+    chain.settle(6)
+    session = subscribe(chain, 0, mode="irreversible")
+    holder = Holder()
+    for message in read(session):
+        holder.take(message)
+    chain.fork(2, ("comment",), ("comment",), ("comment",))
+    chain.irreversible = 4
+    for message in read(session):
+        holder.take(message)
+    assert (holder.held, holder.undone) == (chain.operations(EVERYTHING, upto=4), 2)
+    chain.settle(7)
+    for message in read(session):
+        holder.take(message)
+    assert holder.held == chain.operations(EVERYTHING)
