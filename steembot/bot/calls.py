@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Callable
 
 from steembot import events
+from steembot.bot import sandbox
 from steembot.bot.bot import COMMENT, DELETION, Bot, Rule
 from steembot.bot.context import Context, fields
 from steembot.bot.functions import check_answer, check_result
@@ -144,4 +147,5 @@ class Calls:
 
 def _traceback() -> str:
     """Tell the exception being handled; its words may be a stranger's, or hold a secret."""
-    return storable(hidden(traceback.format_exc()))
+    text = storable(hidden(traceback.format_exc()))
+    return sandbox.explained(text, sys.exception(), in_unit="INVOCATION_ID" in os.environ)

@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Hashable
 from datetime import timedelta
 
+from steembot.bot import sandbox
 from steembot.bot.hiding import hidden
 from steembot.repeats import Repeats
 from steembot.text import one_line
@@ -68,7 +70,9 @@ class Later(Exception):  # noqa: N818 (a handler raises it as a request, not as 
         cause = self.__cause__ or self.__context__
         told = [self.why] if self.why else []
         if cause is not None:
-            told.append("".join(traceback.format_exception_only(cause)).strip())
+            text = "".join(traceback.format_exception_only(cause))
+            in_unit = "INVOCATION_ID" in os.environ
+            told.append(sandbox.explained(text, cause, in_unit=in_unit).strip())
         return one_line(hidden(": ".join(told)) or "its handler asks for it", _WORDS_CHARACTERS)
 
 
