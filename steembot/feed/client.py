@@ -246,11 +246,11 @@ class FeedClient:
     def _take(self, now: float) -> Event | None:
         assert self._socket is not None  # noqa: S101 (only called with one)
         if self._used * 2 >= CREDIT_BLOCKS:
-            self._send(wire.Grant(self._used))
-            self._used = 0
+            self._grant()
         try:
             frame = self._kept.popleft() if self._kept else self._socket.recv(zmq.NOBLOCK)
         except zmq.Again:
+            self._grant()  # the server tells our lag by it
             return self._watch(now)
         self._heard = now
         try:
@@ -258,6 +258,12 @@ class FeedClient:
         except WireError as error:
             return self._reject(now, ErrorCode.BAD_MESSAGE, f"it sent nonsense: {error}")
         return self._interpret(reply, now)
+
+    def _grant(self) -> None:
+        """Tell the server which blocks are finished with, and take as many more."""
+        if self._used:
+            self._send(wire.Grant(self._used))
+            self._used = 0
 
     def _interpret(self, reply: wire.Reply, now: float) -> Event | None:
         if isinstance(reply, wire.Subscribed):

@@ -6,6 +6,7 @@ has credit, so a slow client costs memory for its position and nothing else.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 import msgspec
@@ -97,6 +98,9 @@ class Session:
         self._forks_seen = -1
         self._floor = 0
         self.credit = subscribe.credit
+        # Blocks that were sent and that the client has not paid for with new credit: what it has in
+        # hand. At most as many as credit allows.
+        self._in_hand: deque[int] = deque()
         # The last operation that the client has. Where it gave just a number the id is empty,
         # and the next block is taken as it is; None is "the head" while there is none.
         self.position: Cursor | None = self._locate(subscribe.after)
@@ -109,14 +113,17 @@ class Session:
                 f"credit of {self.credit + blocks} blocks; at most {wire.MAX_CREDIT} are allowed",
             )
         self.credit += blocks
+        for _ in range(min(blocks, len(self._in_hand))):
+            self._in_hand.popleft()
 
     @property
     def lag(self) -> int:
-        """Blocks between the client's position and the head."""
+        """Blocks between the head and what the client has finished with, told by its credit."""
         head = self._source.head
         if head is None or self.position is None:
             return 0
-        return max(0, head.num - self.position.block_num)
+        done = self._in_hand[0] - 1 if self._in_hand else self.position.block_num
+        return max(0, head.num - done)
 
     def next(self) -> Step | None:
         """Decide the next move, or ``None`` while there is nothing to tell.
@@ -142,6 +149,8 @@ class Session:
 
     def take(self, step: Step) -> None:
         """Move: the step's message is on its way."""
+        if step.credit < self.credit:
+            self._in_hand.append(step.position.block_num)
         self.position = step.position
         self.credit = step.credit
 

@@ -155,7 +155,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
 
 
 class ClientStatus(msgspec.Struct, frozen=True):
-    """One subscribed client. ``lag`` counts blocks between its position and the head."""
+    """One subscribed client. ``lag`` counts blocks from what it has finished with to the head."""
 
     name: str
     pid: int

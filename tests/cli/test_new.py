@@ -50,7 +50,7 @@ def test_a_new_bot_passes_its_own_test_and_the_linters(tmp_path, name):
     written = {f"{name}.py", f"test_{module}.py", f"{name}.env"}
     assert {path.name for path in tmp_path.iterdir()} == written
     assert f"systemctl enable --now steembot-bot@{name}" in said
-    assert load_bot(str(tmp_path / f"{name}.py")).types == ("comment",)
+    assert load_bot(str(tmp_path / f"{name}.py")).types == ("comment", "delete_comment")
     assert "2 passed" in run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", ".")
     run(tmp_path, "ruff", "check", "--no-cache", ".")
     run(tmp_path, "ruff", "format", "--no-cache", "--check", "--line-length", "100", ".")

@@ -22,6 +22,10 @@ from tests.support.waiting import wait_until
 SCHEMA = json.loads(Path(__file__).with_name("status.schema.json").read_text())
 
 
+NEW_POSTS = ["comment", "delete_comment"]
+"""What the bot for new posts is given."""
+
+
 def test_the_schema_is_the_commands_own():
     """What scripts rely on does not change unseen: the schema here is changed with the command."""
     assert msgspec.json.schema(Report) == SCHEMA
@@ -38,7 +42,7 @@ def test_status_tells_head_and_clients(tmp_path, settings, broadcaster, steembot
         assert told["broadcaster"]["head"]["num"] == 120
         assert told["broadcaster"]["chain"] == "steem"
         (client,) = told["clients"]
-        assert (client["name"], client["pid"], client["types"]) == ("bot", bot.pid, ["comment"])
+        assert (client["name"], client["pid"], client["types"]) == ("bot", bot.pid, NEW_POSTS)
         status, lines = steembot("status")
         assert status == 0
         page = "\n".join(lines)

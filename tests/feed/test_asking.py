@@ -11,6 +11,7 @@ from steembot.feed import wire
 from steembot.feed.client import Connected, ask_status
 from steembot.feed.wire import ErrorCode
 from tests.feed.ends import PATIENCE_S, Reader, ServerProcess, answering, listening
+from tests.support.waiting import wait_until
 
 
 def test_the_status_is_told_to_who_asks(tmp_path):
@@ -18,6 +19,8 @@ def test_the_status_is_told_to_who_asks(tmp_path):
     path = tmp_path / "feed.sock"
     with ServerProcess(path, 5), Reader(path) as reader:
         reader.read_to(5) if isinstance(reader.next(), Connected) else pytest.fail("not connected")
+        assert reader.client.receive(0) is None  # the last one is finished with
+        wait_until(lambda: ask_status(path, PATIENCE_S).clients[0].lag == 0, "no lag")
         status = ask_status(path, PATIENCE_S)
     assert isinstance(status, wire.Status)
     assert (status.chain, status.head.num, status.oldest) == ("steem", 5, 1)

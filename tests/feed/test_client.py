@@ -55,7 +55,7 @@ def test_a_caller_that_takes_its_time_is_sent_no_more_than_its_credit(driven):
         assert isinstance(driven.event(reader.client), Connected)
         driven.until(lambda: driven.server.status().clients[0].credit == 0)
         (status,) = driven.server.status().clients
-        assert status.lag == 1003 - CREDIT_BLOCKS
+        assert status.lag == 1003, "nothing is finished with"
 
 
 def test_a_caller_that_waits_with_a_block_in_hand_loses_and_gets_nothing(driven):
@@ -76,7 +76,7 @@ def test_a_caller_that_waits_with_a_block_in_hand_loses_and_gets_nothing(driven)
             driven.until(hear)
         assert beats[-1] == wire.Heartbeat(head=driven.chain.head, irreversible=0)
         (status,) = driven.server.status().clients
-        assert (status.credit, status.lag) == (0, 1003 - CREDIT_BLOCKS)
+        assert (status.credit, status.lag) == (0, 1003)
         nums = [driven.event(reader.client).num for _ in range(1002)]
         assert nums == list(range(2, 1004))
 
@@ -303,6 +303,20 @@ def test_a_handler_that_takes_long_does_not_lose_its_server(driven):
         assert isinstance(reader.client.receive(0), wire.Heartbeat)
         assert reader.client.receive(0.05) is None
         assert reader.client.connected
+
+
+def test_what_a_caller_has_in_hand_is_its_lag(driven):
+    """A slow handler is seen from outside; finished with, it is told at once."""
+    with Reader(driven.path) as reader:
+        assert isinstance(driven.event(reader.client), Connected)
+        driven.until(lambda: driven.server.status().clients[0].credit < CREDIT_BLOCKS - 2)
+        assert driven.server.status().clients[0].lag == 3, "three were sent, and none was taken"
+        for _ in range(3):
+            assert isinstance(driven.event(reader.client), wire.BlockMessage)
+        driven.turn()
+        assert driven.server.status().clients[0].lag == 3, "the last one may still be in hand"
+        assert reader.client.receive(0) is None
+        driven.until(lambda: driven.server.status().clients[0].lag == 0)
 
 
 # ---- a server that refuses

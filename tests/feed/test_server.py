@@ -134,7 +134,7 @@ def test_the_status_shows_the_clients(driven):
                 uid=os.getuid(),
                 types=["vote", "comment"],
                 mode="head",
-                lag=2,
+                lag=3,
                 credit=0,
             )
         ],
@@ -204,7 +204,7 @@ def test_a_long_backlog_delays_nobody(driven):
         driven.turn()
         turns += 1
     assert [client.name for client in clients] == ["other", "greedy"]
-    assert clients[0].lag == 0
+    assert clients[0].lag == 1  # in hand
     assert 1000 - clients[1].credit <= turns * server_module.TURN_BLOCKS
     assert driven.turn() == 0  # and is its turn again at once
     assert other.blocks(1) == [2004]

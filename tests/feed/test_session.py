@@ -129,7 +129,7 @@ def test_the_lag_counts_blocks_to_the_head():
     chain.grow(*[("vote",)] * 5)
     session = subscribe(chain, 1)
     assert session.lag == 4
-    read(session)
+    session.grant(len(read(session)))
     assert session.lag == 0
 
 
@@ -228,3 +228,20 @@ def test_a_part_of_an_old_block_is_gone_on_with(archived):
     session = subscribe(chain, Cursor(2, chain.archive[2].id, *first.within_block))
     (message,) = read(session, steps=1)
     assert (message.num, list(message.operations)) == (2, rest)
+
+
+def test_the_lag_is_that_of_what_is_finished_with():
+    """Not of what was sent: credit is given for what was handled."""
+    chain = MemoryChain()
+    chain.grow(*[("vote",)] * 10)
+    session = subscribe(chain, 0, credit=100)
+    assert len(read(session)) == 10
+    assert session.lag == 10
+    for done in range(1, 11):
+        session.grant(1)
+        assert session.lag == 10 - done
+    chain.grow((), ("comment",), ())
+    assert len(read(session)) > 0
+    assert session.lag == 2, "the one without a match is behind the one in hand"
+    session.grant(50)
+    assert session.lag == 0
