@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, Any, cast
 
 from steembot.text import lines
@@ -52,8 +52,11 @@ def visible() -> Iterator[None]:
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 (no path of ours)
-        # One that was closed before the start is None.
+    with ExitStack() as opened:
+        nowhere: Any = None
+        if None in before:  # closed before the start
+            # Only then: else its descriptor might take the place of one that systemd announced.
+            nowhere = opened.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123 (no path of ours)
         sys.stdout, sys.stderr = (cast("Any", VisibleStream(one or nowhere)) for one in before)
         try:
             yield
