@@ -50,6 +50,7 @@ SECRETS := $(CONFIG)/steembot/broadcaster.env
 VENV_DIR := $(PREFIX)/lib/steembot
 SHARE := $(PREFIX)/share
 EXAMPLE := $(SHARE)/steembot/steembot.env
+DOC := $(SHARE)/doc/steembot
 BOTS := $(CONFIG)/steembot/bots
 # Where a user's systemd puts state: up to version 253 beside the settings, then apart.
 USER_STATE := $(foreach folder,$(HOME)/.config $(HOME)/.local/state,'$(folder)'/steembot-{broadcaster,bot}{,-*})
@@ -57,7 +58,7 @@ USER_STATE := $(foreach folder,$(HOME)/.config $(HOME)/.local/state,'$(folder)'/
 USERS := $(shell awk '$$1 == "u" { print $$2 }' deploy/systemd/steembot.sysusers)
 # What an installation makes where a new machine has none, inner ones first.
 FOLDERS := $(addprefix $(SHARE)/,bash-completion/completions bash-completion zsh/site-functions zsh \
-	fish/vendor_completions.d fish man/man1 man/man8) \
+	fish/vendor_completions.d fish man/man1 man/man8 doc) \
 	$(UNIT_DIR) $(if $(filter system,$(SCOPE)),$(addprefix $(SYSTEMD_LIB)/,systemd/catalog systemd sysusers.d tmpfiles.d))
 # Is there a systemd to be told? (Not in a chroot, nor while an image is built.)
 RUNNING := $(if $(filter user,$(SCOPE)),[[ -S $${XDG_RUNTIME_DIR-}/systemd/private ]],[[ -d /run/systemd/system ]])
@@ -77,9 +78,11 @@ $(READY): requirements-build.lock requirements-dev.lock pyproject.toml
 	@deploy/system-packages $(PYTHON) run
 	@echo 'Making $(VENV), which takes a moment'
 	@$(PYTHON) -m venv --clear $(VENV)
+	@echo 'Installing what it needs (1 of 2: build tools and libraries)'
 	@export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-build.lock
 	@$(VENV)/bin/pip install --quiet --no-build-isolation --require-hashes -r requirements-dev.lock
+	@echo 'Installing steembot itself (2 of 2)'
 	@$(VENV)/bin/pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -142,11 +145,13 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --upgrade --generate-hashes --no-e
 
 .PHONY: lock
 lock: $(READY) ## Choose the newest allowed version of every requirement
-	@$(VENV)/bin/pip install --quiet uv
+	@$(VENV)/bin/pip install --quiet --require-hashes -r requirements-uv.lock
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --group dev --constraint requirements.lock -o requirements-dev.lock
 	@$(COMPILE) pyproject.toml --group bench --constraint requirements.lock -o bench/requirements.lock
 	@printf '%s\n' 'setuptools>=75' wheel | $(COMPILE) - -o requirements-build.lock
+	@# The next time this one chooses; its own version is pinned like any other.
+	@echo 'uv>=0.5' | $(COMPILE) - -o requirements-uv.lock
 
 ##### installation
 
@@ -172,12 +177,14 @@ endif
 	@for command in $(COMMANDS); do \
 		ln -sfn ../lib/steembot/bin/$$command '$(DESTDIR)$(PREFIX)/bin/'; \
 	done
+	@echo 'Installing commands, manual pages, units and settings'
 	@umask 022; '$(DESTDIR)$(VENV_DIR)/bin/python' deploy/manual.py '$(DESTDIR)$(SHARE)/man'
 	@umask 022; deploy/completions '$(DESTDIR)$(VENV_DIR)/bin/python' '$(DESTDIR)$(SHARE)'
 	@install -d '$(DESTDIR)$(UNIT_DIR)'
 	@for unit in $(UNITS); do \
-		deploy/unit '$(PREFIX)' $(SCOPE) $$unit \
-		| install -m 644 /dev/stdin '$(DESTDIR)$(UNIT_DIR)'/"$${unit##*/}"; \
+		into='$(DESTDIR)$(UNIT_DIR)'/"$${unit##*/}"; \
+		rm -f "$$into"; \
+		(umask 022; deploy/unit '$(PREFIX)' $(SCOPE) $$unit >"$$into"); \
 	done
 ifeq ($(SCOPE),system)
 	@install -D -m 644 deploy/systemd/steembot.sysusers '$(DESTDIR)$(SYSTEMD_LIB)/sysusers.d/steembot.conf'
@@ -205,8 +212,13 @@ endif
 	fi
 	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
 	@install -m 644 deploy/grafana/steembot.json '$(DESTDIR)$(dir $(EXAMPLE))grafana-dashboard.json'
-	@deploy/unit '$(PREFIX)' system deploy/bot-network.conf \
-	| install -m 644 /dev/stdin '$(DESTDIR)$(dir $(EXAMPLE))bot-network.conf'
+	@rm -f '$(DESTDIR)$(dir $(EXAMPLE))bot-network.conf'
+	@umask 022; deploy/unit '$(PREFIX)' system deploy/bot-network.conf \
+		>'$(DESTDIR)$(dir $(EXAMPLE))bot-network.conf'
+	@# Laid out as here, so that their links lead somewhere.
+	@install -d '$(DESTDIR)$(DOC)/docs'
+	@install -m 644 -t '$(DESTDIR)$(DOC)' README.md CHANGELOG.md SECURITY.md
+	@install -m 644 -t '$(DESTDIR)$(DOC)/docs' $(wildcard docs/*.md)
 ifeq ($(DESTDIR),)
 	@if $(RUNNING); then $(SYSTEMCTL) daemon-reload; fi
 	@echo 'Installed. Settings: $(SETTINGS)'
@@ -231,7 +243,7 @@ endif
 	@rm -f $(foreach unit,$(notdir $(UNITS)),'$(ETC_UNITS)'/*.{wants,requires,upholds}/$(subst @.,@*.,$(unit)))
 	$(if $(filter system,$(SCOPE)),@rm -rf /run/steembot)
 endif
-	@rm -rf '$(DESTDIR)$(VENV_DIR)' '$(DESTDIR)$(dir $(EXAMPLE))'
+	@rm -rf '$(DESTDIR)$(VENV_DIR)' '$(DESTDIR)$(dir $(EXAMPLE))' '$(DESTDIR)$(DOC)'
 	@rm -f $(COMMANDS:%='$(DESTDIR)$(PREFIX)/bin/%') \
 		'$(DESTDIR)$(SHARE)'/man/man[18]/steembot{,-*}.[18] \
 		'$(DESTDIR)$(SHARE)'/bash-completion/completions/steembot \

@@ -55,7 +55,7 @@ def copy(machine: Machine, to: str) -> None:
     Without bytecode: who tests beside us writes some now and then, by way of passing files.
     """
     found = (
-        "find Makefile README.md LICENSE pyproject.toml requirements*.lock deploy steembot tests "
+        "find Makefile *.md LICENSE pyproject.toml requirements*.lock deploy docs steembot tests "
         "-name __pycache__ -prune -o -type f -print0"
     )
     machine.run(

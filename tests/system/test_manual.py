@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from tests.system.machine import Machine
@@ -28,6 +31,16 @@ def test_a_page_can_be_read(installed: Machine, page: str, words: str) -> None:
     )
     assert shown.stderr == ""
     assert words in shown.stdout
+
+
+def test_units_lead_to_documentation_that_is_there(installed: Machine) -> None:
+    """``systemctl help`` and ``status`` name a manual page and a page of the docs."""
+    units = ("steembot.target", "steembot-broadcaster.socket", "steembot-broadcaster.service")
+    for unit in (*units, "steembot-bot.service", "steembot-bot@x.service"):
+        named = shlex.split(installed.show(unit, "Documentation")["Documentation"])
+        page = re.fullmatch(r"man:(.*)\((\d)\)", named[0])
+        installed.run("test", "-s", f"{SHARE}/man/man{page[2]}/{page[1]}.{page[2]}")
+        assert "# Operating steembot" in installed.run("cat", named[1].removeprefix("file:")).stdout
 
 
 def test_the_shell_completes(installed: Machine) -> None:
