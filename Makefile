@@ -206,8 +206,9 @@ endif
 		install -m 640 $(if $(DESTDIR)$(filter user,$(SCOPE)),,-g steembot) \
 			deploy/systemd/steembot.env '$(DESTDIR)$(SETTINGS)'; \
 	fi
-	@if [[ ! -e '$(DESTDIR)$(SECRETS)' ]]; then \
-		install -m 640 $(if $(DESTDIR)$(filter user,$(SCOPE)),,-g steembot-broadcaster) \
+	@# Of one user's processes each can read what the others can.
+	@if [[ $(SCOPE) == system && ! -e '$(DESTDIR)$(SECRETS)' ]]; then \
+		install -m 640 $(if $(DESTDIR),,-g steembot-broadcaster) \
 			deploy/systemd/broadcaster.env '$(DESTDIR)$(SECRETS)'; \
 	fi
 	@install -D -m 644 deploy/systemd/steembot.env '$(DESTDIR)$(EXAMPLE)'
