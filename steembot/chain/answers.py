@@ -36,14 +36,11 @@ _Signed = Annotated[int, msgspec.Meta(ge=-1, le=2**32 - 1)]
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 """Ids of blocks: ripemd160, which fc writes in lower case."""
 
-_TransactionId = Annotated[str, msgspec.Meta(min_length=40, max_length=40)]
-"""The digits of a block's are checked together, since there are many."""
+_ID_DIGITS = 40
+_block_id = re.compile(r"[0-9a-f]{40}").fullmatch
 
-_Kind = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-"""The name of an operation's type; its characters are checked once for each name."""
-
-_hex_digits = re.compile(r"[0-9a-f]*").fullmatch
-_kind_name = re.compile(r"[a-z][a-z0-9_]*").fullmatch
+_kind_name = re.compile(r"[a-z][a-z0-9_]{0,63}").fullmatch
+"""The name of an operation's type; checked once for each name."""
 
 _LAST_TIME = 2**32 - 1
 """fc::time_point_sec holds seconds since 1970 in 32 bits."""
@@ -70,14 +67,14 @@ class _Properties(msgspec.Struct):
 
 
 class _Transaction(msgspec.Struct):
-    operations: list[tuple[_Kind, msgspec.Raw]]
+    operations: list[tuple[str, msgspec.Raw]]
 
 
 class _BlockHeader(msgspec.Struct):
-    previous: _Id
+    previous: str
     timestamp: str
-    block_id: _Id
-    transaction_ids: list[_TransactionId]
+    block_id: str
+    transaction_ids: list[str]
 
 
 class GivenBlock(_BlockHeader):
@@ -108,11 +105,11 @@ class GivenRange(msgspec.Struct):
 class _Occurred(msgspec.Struct):
     """An operation as get_ops_in_block tells it."""
 
-    trx_id: _TransactionId
+    trx_id: str
     trx_in_block: _Signed
     op_in_trx: _U32
     virtual_op: _U32 | bool
-    op: tuple[_Kind, msgspec.Raw]
+    op: tuple[str, msgspec.Raw]
     block: _U32 | None = None
 
     @property
@@ -171,13 +168,15 @@ def decode_range_replies(body: bytes) -> list[Any]:
 class Answers:
     """Reads one node's answers. ``node`` is what errors call it.
 
-    ``symbols`` are the names of its chain's assets. All methods raise
+    One answer at a time: what :meth:`results` gives is read before the next one. ``symbols`` are
+    the names of its chain's assets. All methods raise
     :class:`~steembot.errors.NodeAnswerError`.
     """
 
     def __init__(self, node: str, symbols: Mapping[str, str]) -> None:
         self._node = node
         self._symbols = symbols
+        self._is_masked = False  # whether the answer that is being read is
 
     def results(self, body: bytes, decode: Decode, calls: int) -> list[Any]:
         """Read the answer to a batch of so many calls; return the results in the batch's order.
@@ -185,6 +184,7 @@ class Answers:
         They must not outlive it: they are views of the whole answer. Raises
         :class:`~steembot.errors.NodeRpcError` and :class:`~steembot.errors.NodeLimitError` too.
         """
+        self._is_masked = False
         if body.lstrip()[:1] != b"[":
             # One bad call, or a refused batch, turns the whole answer into one error object.
             single: _Reply = self._decode(_decode_reply, body)
@@ -247,7 +247,7 @@ class Answers:
         if not virtual and not believe_none:
             return None
         operations = sorted([*block.operations, *virtual], key=lambda op: op.within_block)
-        return self._with(block, operations)
+        return msgspec.structs.replace(block, packed=self._packed(block.num, operations))
 
     def _virtual(self, block: Block, rows: Sequence[_Occurred]) -> list[RawOperation]:
         """Return a block's virtual operations, each with a place of its own.
@@ -256,6 +256,7 @@ class Answers:
         some nodes tell the transactions' own operations besides; where numbers do not tell virtual
         operations apart, they are numbered in the order given.
         """
+        self._check_ids(block.num, [row.trx_id for row in rows])
         own = {(op.trx_in_block, op.op_in_trx, op.type) for op in block.operations}
         given: dict[tuple[Any, ...], _Occurred] = {}
         for row in rows:
@@ -323,39 +324,47 @@ class Answers:
                 f"block {num} with {len(given.transactions)} transactions "
                 f"and {len(given.transaction_ids)} transaction ids",
             )
+        self._check_ids(num, given.transaction_ids)
         for name, block_id, expected in (
             ("block_id", given.block_id, num),
             ("previous", given.previous, num - 1),
         ):
             # A block's id begins with its number: steemd, signed_block_header::num_from_id.
-            if not block_id.startswith(f"{expected:08x}"):
-                raise NodeAnswerError(self._node, f"block {num} with {name} {block_id!r}")
+            if not _block_id(block_id) or not block_id.startswith(f"{expected:08x}"):
+                raise NodeAnswerError(self._node, f"block {num} with {name} {block_id[:60]!r}")
+
+    def _check_ids(self, num: int, ids: Sequence[str]) -> None:
+        """See that transactions' ids are such; all at once, since a block has many."""
+        digits = "".join(ids)
+        try:
+            # Of what else fromhex() takes, blanks would make it shorter.
+            is_hex = len(bytes.fromhex(digits)) * 2 == len(digits) and digits == digits.lower()
+        except ValueError:
+            is_hex = False
+        if not is_hex or {*map(len, ids)} - {_ID_DIGITS}:
+            raise NodeAnswerError(self._node, f"block {num} with a transaction id that is none")
 
     def _made(self, num: int, given: _BlockHeader, operations: Sequence[RawOperation]) -> Block:
         timestamp = self._timestamp(given.timestamp)
-        block = Block(num, given.block_id, given.previous, timestamp, b"")
-        return self._with(block, operations)
+        packed = self._packed(num, operations)
+        return Block(num, given.block_id, given.previous, timestamp, packed)
 
-    def _with(self, block: Block, operations: Sequence[RawOperation]) -> Block:
-        """Return the block with these operations, whose names and ids are what they can be."""
+    def _packed(self, num: int, operations: Sequence[RawOperation]) -> bytes:
+        """Return a block's operations as it holds them; the names of their types are such."""
         for kind in {op.type for op in operations}:
             if kind not in _kinds_seen:
                 if not _kind_name(kind):
                     raise NodeAnswerError(
-                        self._node, f"block {block.num} with the operation type {kind!r}"
+                        self._node, f"block {num} with the operation type {kind[:60]!r}"
                     )
                 if len(_kinds_seen) < _KINDS_KEPT:
                     _kinds_seen.add(kind)
-        if not _hex_digits("".join({op.trx_id for op in operations})):
-            raise NodeAnswerError(
-                self._node, f"block {block.num} with a transaction id that is none"
-            )
         packed = pack(operations)
-        if lenient.is_masked(packed):
-            packed = pack(
+        if self._is_masked and lenient.is_masked(packed):
+            return pack(
                 [msgspec.structs.replace(op, value=lenient.unmasked(op.value)) for op in operations]
             )
-        return msgspec.structs.replace(block, packed=packed)
+        return packed
 
     def _timestamp(self, text: str) -> int:
         # strptime takes as long as ten operations do.
@@ -379,7 +388,9 @@ class Answers:
             odd = lenient.masked(bytes(body))
             if odd is not body:
                 with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    return decode(odd)
+                    result = decode(odd)
+                    self._is_masked = True
+                    return result
         start = bytes(body)[:60].decode("utf-8", "replace")
         raise NodeAnswerError(
             self._node, f"not the answer asked for ({reason}): {start!r}"
