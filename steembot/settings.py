@@ -8,13 +8,16 @@ at start and at reload, never at import. What a line of a file may be says :mod:
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import ipaddress
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -230,10 +233,33 @@ def _nodes(name: str, text: str) -> tuple[str, ...]:
             _ = parts.port
         except ValueError as error:
             raise SettingsError(name, url, "the port must be a number up to 65535") from error
-    nodes = tuple(url.rstrip("/") for url in urls)
-    if len(set(map(without_passwords, nodes))) != len(nodes):
-        raise SettingsError(name, text, "the same URL stands there twice; name each node once")
-    return nodes
+    known: dict[str, str] = {}
+    for url in urls:
+        same = known.setdefault(_normalized(url), url)
+        if same is not url:
+            raise SettingsError(
+                name,
+                text,
+                f"{without_passwords(same)} stands there twice, once as {without_passwords(url)}; "
+                "name each node once",
+            )
+    return tuple(url.rstrip("/") for url in urls)
+
+
+def _normalized(url: str) -> str:
+    """Return a URL in the form in which equal ones are equal (RFC 3986, section 6.2).
+
+    Who asks is left out: two users of one node are one node.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    with contextlib.suppress(ValueError):  # a name, and no address
+        host = ipaddress.ip_address(host).compressed
+    with contextlib.suppress(UnicodeError):
+        host = host.encode("idna").decode()
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    path = posixpath.normpath(unquote(parts.path or "/")).lstrip("/")
+    return f"{parts.scheme}://{host.lower()}:{port}/{path}?{parts.query}"
 
 
 def _whole_number(least: int, most: int, *, what: str) -> Callable[[str, str], int]:

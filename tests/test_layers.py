@@ -85,7 +85,7 @@ BELOW = {
 ``chain.profiles`` is a table of what differs between chains: it loads nothing, and all may read it.
 """
 
-BEEM = ("chain/node.py",)
+BEEM = ("chain/transport.py",)
 OWNERS = {
     "beem": BEEM,
     "beemapi": BEEM,

@@ -158,6 +158,30 @@ def test_a_node_named_twice_is_refused(read):
         read(STEEMBOT_NODES="https://a.example,https://a.example/")
 
 
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "https://A.Example",
+        "https://a.example:443/",
+        "https://a.example./",
+        "https://a.example/./x/..",
+        "https://ann:secret@a.example",
+        "https://a.example/%2e/",
+    ],
+)
+def test_the_same_node_in_another_form_is_refused(read, twin):
+    """Two names of one node would make a quorum of two of one (RFC 3986, section 6.2)."""
+    with pytest.raises(SettingsError, match="twice") as caught:
+        read(STEEMBOT_NODES=f"https://a.example,{twin}")
+    assert "secret" not in str(caught.value)
+
+
+def test_other_ports_paths_and_schemes_are_other_nodes(read):
+    """What may be another node is taken for one."""
+    nodes = "https://a.example,https://a.example:8443,https://a.example/rpc,http://a.example"
+    assert len(read(STEEMBOT_NODES=nodes).nodes) == 4
+
+
 def test_of_several_nodes_the_wrong_one_is_named(read):
     """Among many nodes the error shows the one that is wrong, not the list."""
     with pytest.raises(SettingsError) as caught:

@@ -1,4 +1,4 @@
-"""One node, over beem. The only module of this package that imports beem.
+"""One node, over beem (:mod:`~steembot.chain.transport`).
 
 beem carries the requests; what comes back is decoded by :mod:`~steembot.chain.answers`, because
 beem parses every body, tells errors apart by searching the text for "500", and counts its retries
@@ -19,12 +19,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
+from urllib.parse import urljoin
 
 import msgspec
 import requests
 import urllib3
-from beemapi.exceptions import UnauthorizedError
-from beemapi.noderpc import NodeRPC
 
 from steembot.chain.answers import (
     Answers,
@@ -36,6 +35,7 @@ from steembot.chain.answers import (
 )
 from steembot.chain.profiles import PROFILES, ChainProfile, title_of
 from steembot.chain.rate import DEFAULT_PAUSE_S, RateLimit, retry_after_s
+from steembot.chain.transport import Rpc, TooLongError
 from steembot.errors import (
     NodeAnswerError,
     NodeBusyError,
@@ -60,9 +60,6 @@ MAX_BATCH = 50
 
 MAX_RANGE = 200
 """Blocks in one range; hived gives 1000, but they may turn out to be heavy."""
-
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-"""Of one HTTP answer; the largest block that a chain allows (2 MiB packed) is well below it."""
 
 TIMEOUT_S = 10.0
 """For one whole answer."""
@@ -100,59 +97,6 @@ class Fetched(msgspec.Struct, Generic[T], frozen=True):
 _decoding = threading.Lock()
 
 
-class _Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
-    """beem's connection to one node, with an end to the time that one request may take."""
-
-    def __init__(self, url: str, timeout_s: float) -> None:
-        super().__init__(url, num_retries=0, num_retries_call=0, disable_chain_detection=True)
-        self._timeout_s = timeout_s
-        self._deadline = 0.0
-        # beem shares one session between all of its connections; threads must not.
-        self.session = requests.Session()
-        self.session.trust_env = True
-
-    def request_send(self, payload: bytes) -> requests.Response:
-        """POST, and wait for the answer to begin; :meth:`read` gives the rest of it."""
-        self._deadline = time.monotonic() + self._timeout_s
-        response: requests.Response = self.session.post(
-            self.url,
-            data=payload,
-            headers=self.headers,
-            timeout=(min(self._timeout_s, 10.0), self._timeout_s),
-            stream=True,
-            allow_redirects=False,
-        )
-        return response
-
-    def read(self, response: requests.Response) -> bytes:
-        """Read the whole answer before the deadline.
-
-        requests' own timeout begins anew with every byte, so a node that sends one byte a second
-        would never run into it.
-        """
-        try:
-            return b"".join(_until(self._deadline, response))
-        except BaseException:
-            response.close()
-            raise
-
-
-class _TooLongError(Exception):
-    """An answer exceeds what we are willing to hold."""
-
-
-def _until(deadline: float, response: requests.Response) -> Iterator[bytes]:
-    """Read a body as it comes: a fixed chunk size would wait for the chunk to be full."""
-    size = 0
-    while chunk := response.raw.read1(256 * 1024, decode_content=True):
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise _TooLongError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise requests.exceptions.ReadTimeout("the answer trickles in too slowly")
-        yield chunk
-
-
 class Node:
     """One node of the ``profile``'s chain. May be used by several threads at once.
 
@@ -177,7 +121,7 @@ class Node:
         self._profile = profile
         self._answers = Answers(self.url, profile.symbols)
         self._rate = RateLimit(requests_per_s)
-        self._idle: deque[_Rpc] = deque()
+        self._idle: deque[Rpc] = deque()
         self._learning = threading.Lock()  # about the node, which is:
         self._identified = False
         self._gives_ranges = profile.block_range and not virtual_ops
@@ -366,10 +310,9 @@ class Node:
         self._wait_for_turn()
         begun = time.monotonic()
         # The one used last is the least likely to have been closed by the node meanwhile.
-        rpc = self._idle.pop() if self._idle else _Rpc(self._address, self.timeout_s)
+        rpc = self._idle.pop() if self._idle else Rpc(self._address, self.timeout_s)
         with self._troubles():
-            response = rpc.request_send(f"[{payload}]".encode())
-            body = rpc.read(response)
+            response, body = rpc.exchange(f"[{payload}]".encode())
         seconds = time.monotonic() - begun
         self._idle.append(rpc)
         if response.status_code != requests.codes.ok:
@@ -387,14 +330,12 @@ class Node:
             raise NodeTimeoutError(
                 self.url, f"no whole answer within {self.timeout_s:g} s"
             ) from error
-        except _TooLongError as error:
+        except TooLongError as error:
             raise NodeLimitError(self.url, str(error)) from error
         except requests.exceptions.SSLError as error:
             raise NodeUnreachableError(self.url, f"TLS failed: {_root(error)}") from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise NodeUnreachableError(self.url, _root(error)) from error
-        except UnauthorizedError as error:
-            raise NodeStatusError(self.url, 401, "Unauthorized") from error
 
     def _wait_for_turn(self) -> None:
         now = time.monotonic()
@@ -407,12 +348,22 @@ class Node:
         status, reason = response.status_code, response.reason or ""
         if status == requests.codes.request_entity_too_large:
             return NodeLimitError(self.url, f"HTTP {status} {reason}")
+        if 300 <= status < 400:
+            return NodeStatusError(self.url, status, f"{reason}: {self._redirection(response)}")
         if status not in _REFUSALS:
             return NodeStatusError(self.url, status, reason)
         wanted_s = retry_after_s(response.headers.get("Retry-After"), time.time())
         pause_s = DEFAULT_PAUSE_S if wanted_s is None else wanted_s
         self._rate.pause(time.monotonic(), pause_s)
         return NodeStatusError(self.url, status, reason, retry_after_s=pause_s)
+
+    def _redirection(self, response: requests.Response) -> str:
+        """Say where a node sends us. We do not go: who is asked is for the settings to say."""
+        location = response.headers.get("Location", "")
+        if not location:
+            return "it redirects to nowhere"
+        target = without_passwords(urljoin(self.url, location))
+        return f"it redirects to {target}; if that is the node, write it into STEEMBOT_NODES"
 
 
 _PROPERTIES = ("condenser_api.get_dynamic_global_properties", "[]")
