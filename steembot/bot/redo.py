@@ -146,7 +146,8 @@ class Redo:
         while place + _HEADER.size <= SIZE:
             of, length, checksum = _HEADER.unpack_from(self._memory, place)
             begin = place + _HEADER.size
-            if of != generation or begin + length > SIZE:
+            # Nothing is a record of no bytes, but a header that was being written looks like one.
+            if of != generation or not length or begin + length > SIZE:
                 break
             content = self._memory[begin : begin + length]
             if zlib.crc32(content) != checksum:

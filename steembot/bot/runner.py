@@ -23,6 +23,7 @@ from steembot.bot.functions import check_result
 from steembot.bot.hiding import hide_in_record
 from steembot.bot.later import Later, Wait
 from steembot.bot.state import BotState
+from steembot.bot.timers import Timers
 from steembot.feed import wire
 from steembot.operation import BlockRef, Cursor, Operation, RawOperation, unpack
 from steembot.repeats import Repeats
@@ -90,7 +91,14 @@ class Runner:
             bot, state, self._context, pause=pause, clock=clock, now=now, called=called
         )
         self._repeats = Repeats()
-        self._due = [clock() + seconds for seconds, _ in bot.timers]
+        self._timers = Timers(
+            bot.timers,
+            state.timers(),
+            state.keep_timer,
+            state.commit_values,
+            clock=clock,
+            now=now,
+        )
         self._timer_waits: dict[int, Wait] = {}
         self._wait: Wait | None = None
         self._redrive_wait: Wait | None = None
@@ -171,8 +179,9 @@ class Runner:
         """Run the timers that are due; return for how many seconds none will be."""
         now = self._clock()
         for index, (seconds, timer) in enumerate(self._bot.timers):
-            if now >= self._due[index]:
-                self._due[index] = now + seconds
+            if now >= self._timers.due[index]:
+                self._timers.begin(index)
+                self._timers.put(index, now + seconds)
                 self._context.enter(None)
                 try:
                     check_result(timer, timer(self._context))
@@ -185,7 +194,8 @@ class Runner:
                         index, Wait(index, f"the timer {name}", now)
                     )
                     due = self._put_off(wait, later, events.WAITS())
-                    self._due[index] = due if later.after_s is not None else min(due, now + seconds)
+                    latest = due if later.after_s is not None else now + seconds
+                    self._timers.put(index, min(due, latest))
                 except Exception:
                     self._state.check()
                     self._state.drop_changes()
@@ -199,7 +209,7 @@ class Runner:
                     if (ended := self._timer_waits.pop(index, None)) is not None:
                         self._end_wait(ended, events.WAITED())
                 self._alive()
-        return min(self._due, default=now + 3600.0) - now
+        return min(self._timers.due, default=now + 3600.0) - now
 
     def _put_off(self, wait: Wait, later: Later, event: events.Fields) -> float:
         """Take note that something waits; return the time of its next try."""

@@ -25,7 +25,7 @@ from steembot.bot.values import KeyValue
 from steembot.errors import DamagedError, StateError
 from steembot.operation import Cursor, Operation
 from steembot.storage import database
-from steembot.storage.database import row_checksum
+from steembot.storage.database import Connection, row_checksum
 from steembot.storage.files import Lock
 
 
@@ -75,6 +75,7 @@ class BotState:
         self._generation = self._generation_before = 0
         self._is_committed = True
         self._is_clean = False
+        self._timers_changed: dict[str, str | None] = {}
         self._redo: Redo | None = None
         self.values = KeyValue(self._connection)
         self.posts = Posts(self._connection)
@@ -232,6 +233,24 @@ class BotState:
         self._settle(None)
         self._write()
 
+    def timers(self) -> dict[str, str]:
+        """What was kept of timers, by name (:mod:`steembot.bot.timers`)."""
+        query = "SELECT substr(name, 7), value FROM meta WHERE name LIKE 'timer %'"
+        return dict(self._connection.execute(query).fetchall())
+
+    def keep_timer(self, name: str, text: str | None) -> None:
+        """Keep something of a timer, or nothing any more, as part of the next commit."""
+        self._timers_changed[name] = text
+        self._is_committed = False
+
+    def _write_timers(self, connection: Connection) -> None:
+        for name, text in self._timers_changed.items():
+            if text is None:
+                connection.execute("DELETE FROM meta WHERE name = ?", (f"timer {name}",))
+            else:
+                row = (f"timer {name}", text)
+                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+
     def drop_changes(self) -> None:
         """Forget what a handler changed."""
         self.values.drop()
@@ -381,6 +400,7 @@ class BotState:
             self.values.write()
             self.posts.write()
             self._handled.write()
+            self._write_timers(connection)
             schema.put_progress(
                 connection,
                 (
@@ -396,6 +416,7 @@ class BotState:
         self.values.written()
         self.posts.written()
         self._handled.written()
+        self._timers_changed.clear()
         self._is_committed = True
         self._generation = generation
         self._redo.restart(generation)

@@ -28,7 +28,7 @@ def records_of(redo):
     return redo.records(NEW, OLD, may_be_another=False)
 
 
-contents = st.lists(st.binary(max_size=300), max_size=20)
+contents = st.lists(st.binary(min_size=1, max_size=300), max_size=20)
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,6 +80,21 @@ def test_a_place_that_cannot_be_used_is_named(tmp_path):
     (tmp_path / "r").mkdir()
     with pytest.raises(StateError, match=f"{tmp_path}/r cannot be opened"):
         Redo(tmp_path / "r", BOOT)
+
+
+def test_a_header_that_was_being_written_is_no_record(tmp_path):
+    """Killed between the parts of a record's header: what is before it counts, and no more."""
+    redo = Redo(tmp_path / "r", BOOT)
+    redo.restart(7)
+    redo.append(b"done")
+    redo.close()
+    whole = bytearray((tmp_path / "r").read_bytes())
+    begin = redo._end
+    whole[begin : begin + 8] = (7).to_bytes(8, "little")  # its generation, and no length yet
+    (tmp_path / "r").write_bytes(whole)
+    redo = Redo(tmp_path / "r", BOOT)
+    assert redo.records(7, 0, may_be_another=False) == [b"done"]
+    redo.close()
 
 
 COUNT = """
