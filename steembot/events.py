@@ -355,6 +355,14 @@ TYPE_SWITCHED_OFF = Event(
     "STEEMBOT_VIRTUAL_OPS=0.",
     "Set STEEMBOT_VIRTUAL_OPS=1 and restart the broadcaster.",
 )
+CLOCK_OFF = Event(
+    "50605c66899847f7bea6c75affb832f4",
+    "This machine's clock is not the chain's",
+    "It differs by more than two block times from the time of the newest blocks. The bot judges "
+    "ages (max_age=, ctx.age) and timers by the chain's time.",
+    "Set the clock: `timedatectl set-ntp true`. If it is right, the broadcaster's nodes are "
+    "behind: `steembot doctor`.",
+)
 UNREADABLE = Event(
     "df05cc94039144348264672add1d8773",
     "The bot @STEEMBOT_BOT@ passed by an operation that nobody can read",

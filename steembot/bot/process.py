@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from steembot import events, service, settings
 from steembot.bot.bot import Bot
+from steembot.bot.chain_clock import ChainClock
 from steembot.bot.loading import check_types, load_bot
 from steembot.bot.runner import Runner, Stopped
 from steembot.bot.state import BotState
@@ -101,12 +102,14 @@ class BotProcess:
         self._daemon = daemon
         self._measure_due = 0.0
         self._words_due = 0.0
+        self._chain_clock = ChainClock(clock=time.monotonic, wall=time.time)
         self._runner = Runner(
             bot,
             state,
             pause=lambda s: _pause(daemon, s),
             rest=self._rest,
             alive=daemon.alive if meters is None else self._alive,
+            now=self._chain_clock.now,
             chain=given.chain,
             called=None if meters is None else meters.called,
             passed_by=None if meters is None else meters.passed_by,
@@ -215,8 +218,7 @@ class BotProcess:
             case wire.Undo():
                 self._runner.on_undo(event)
             case wire.Heartbeat():
-                if event.head is not None:
-                    self._runner.announce(event.head.num, event.irreversible)
+                self._hear(event)
             case Connected():
                 self._connect(event.subscribed)
             case Disconnected():
@@ -233,6 +235,21 @@ class BotProcess:
                     events.SUBSCRIPTION_REFUSED(),
                 )
 
+    def _hear(self, beat: wire.Heartbeat) -> None:
+        """Take note of where the chain is, and whether this machine's clock can be right."""
+        if beat.head is not None:
+            self._runner.announce(beat.head.num, beat.irreversible)
+        self._chain_clock.heard(beat.chain_time)
+        ahead_s = self._chain_clock.wall_is_ahead_s()
+        if ahead_s:
+            way = "ahead of" if ahead_s > 0 else "behind"
+            self._say(
+                "clock",
+                f"this machine's clock is {abs(ahead_s):,.0f} s {way} the chain's time, by which "
+                "ages and timers go; set it: timedatectl set-ntp true",
+                events.CLOCK_OFF(),
+            )
+
     def _connect(self, subscribed: wire.Subscribed) -> None:
         given, state = self._given, self._state
         if subscribed.chain != given.chain:
@@ -240,6 +257,7 @@ class BotProcess:
                 f"the broadcaster follows the chain {subscribed.chain!r}, and STEEMBOT_CHAIN is "
                 f"{given.chain!r}; set both processes to the same one"
             )
+        self._chain_clock.heard(subscribed.chain_time)
         self._repeats.forget()
         self._repeats.said("waiting", time.monotonic())
         if state.position is None and subscribed.after is not None:

@@ -85,6 +85,7 @@ class Broadcaster:
                     listener=listener,
                     words=lambda: self._words(block_log, following, None),
                     head_timestamp=lambda: block_log.head_timestamp,
+                    chain_time=lambda: self._chain_time(block_log, following),
                     nodes=lambda: [_node_status(state) for state in following.stream.nodes()],
                 ) as server,
                 self._published(given, block_log, following),
@@ -160,6 +161,13 @@ class Broadcaster:
                     self._disk_trouble = ""
                     log.info("the block log can be written again", extra=events.DISK_BACK())
                 return
+
+    @staticmethod
+    def _chain_time(block_log: BlockLog, following: Following) -> int:
+        """When the newest block was made, while no node has announced a much newer one."""
+        situation = following.stream.situation
+        at_head = situation.head and situation.behind <= 1
+        return block_log.head_timestamp if at_head else 0
 
     def _serve(
         self,

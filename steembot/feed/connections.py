@@ -93,11 +93,12 @@ class Connections:
         self._shut_down(descriptor)
         return False
 
-    def spoke(self, descriptor: int, identity: bytes, now: float) -> None:
-        """Note that a message came."""
+    def spoke(self, descriptor: int, identity: bytes, now: float) -> bool:
+        """Note that a message came. Returns whether the connection is known here."""
         connection = self._open.get(descriptor)
         if connection is not None:
             connection.heard, connection.identity = now, identity
+        return connection is not None
 
     def closed(self, descriptor: int) -> None:
         """Note that a connection is no more."""

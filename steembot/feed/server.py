@@ -54,7 +54,6 @@ MAX_CLIENTS = 512
 BACKLOG = 256
 TURN_BLOCKS = 16
 TURN_REQUESTS = 256
-TURN_CONNECTIONS = 1024
 QUEUE_MESSAGES = wire.MAX_CREDIT + 256
 
 
@@ -74,6 +73,7 @@ class FeedServer:
     """Serves ``source`` to clients. One thread calls :meth:`turn`; nothing here blocks.
 
     ``listener`` is the descriptor that systemd holds, or ``None`` to bind ``path`` ourselves.
+    ``chain_time`` gives the time of the newest block, 0 while the chain is further.
     ``words`` gives the broadcaster's status in words, ``nodes`` how the chain's nodes are.
     """
 
@@ -86,12 +86,14 @@ class FeedServer:
         listener: int | None,
         words: Callable[[], str] = lambda: "",
         head_timestamp: Callable[[], int] = lambda: 0,
+        chain_time: Callable[[], int] = lambda: 0,
         nodes: Callable[[], list[wire.NodeStatus]] = list,
     ) -> None:
         self._source = source
         self._chain = chain
         self._words = words
         self._head_timestamp = head_timestamp
+        self._chain_time = chain_time
         self._nodes = nodes
         self.session_id = secrets.token_hex(8)
         self._clients: dict[bytes, _Client] = {}
@@ -107,6 +109,7 @@ class FeedServer:
         self._mute = 0
         self._watched: set[int] = set()
         self._connections = Connections()
+        self._closed_now = self._refused = 0
         self._path = path
         self._listener = -1
         self._is_listening = False
@@ -245,7 +248,7 @@ class FeedServer:
                 return False
             identity = frames[0].bytes
             peer = _peer(frames[-1])
-            self._connections.spoke(_descriptor(frames[-1]), identity, self._now)
+            self._note_speaker(_descriptor(frames[-1]), identity)
             if identity not in self._clients:
                 self._strangers.add(identity)
             if len(frames) != 2:
@@ -264,6 +267,13 @@ class FeedServer:
             except FeedError as error:
                 self._refuse(identity, error, peer)
         return True
+
+    def _note_speaker(self, descriptor: int, identity: bytes) -> None:
+        """Note that a connection is no silent one."""
+        if not self._connections.spoke(descriptor, identity, self._now):
+            # It is told of before its first message comes, but not yet heard of.
+            self._closed_now = self._hear_of_connections()
+            self._connections.spoke(descriptor, identity, self._now)
 
     def _handle(self, identity: bytes, request: wire.Request, peer: tuple[int, int]) -> None:
         client = self._clients.get(identity)
@@ -316,6 +326,7 @@ class FeedServer:
             irreversible=source.irreversible,
             oldest=source.oldest,
             after=after if after is not None and after.block_id else None,
+            chain_time=self._chain_time(),
         )
 
     def _pump(self, identity: bytes) -> bool:
@@ -370,27 +381,23 @@ class FeedServer:
         return True
 
     def _beat(self) -> None:
-        beat = wire.Heartbeat(head=self._source.head, irreversible=self._source.irreversible)
+        beat = wire.Heartbeat(
+            head=self._source.head,
+            irreversible=self._source.irreversible,
+            chain_time=self._chain_time(),
+        )
         for identity in list(self._clients):
             self._send(identity, beat)
 
     def _watch_connections(self) -> None:
         """Find out at once who left, and say how many left without ever being understood."""
-        closed = refused = 0
-        for _ in range(TURN_CONNECTIONS):
-            if not self._monitor.poll(0):
-                break
-            event, descriptor = _MONITOR_EVENT.unpack(self._monitor.recv_multipart()[0])
-            if event == zmq.EVENT_ACCEPTED:
-                refused += not self._connections.accepted(descriptor, self._now)
-            else:
-                self._connections.closed(descriptor)
-                closed += 1
-        if refused and self._is_news("share", "connections"):
+        closed = self._hear_of_connections()
+        if self._refused and self._is_news("share", "connections"):
             log.warning(
                 "connections refused of users that have their share of them already",
                 extra=events.STRANGERS(),
             )
+        self._refused = 0
         self._listen_or_not()
         if closed:
             self._closed += closed
@@ -401,6 +408,18 @@ class FeedServer:
             self._account_due = float("inf")
             self._beat()
             self._account()
+
+    def _hear_of_connections(self) -> int:
+        """Take what libzmq tells of connections; return how many closed since the last turn."""
+        while self._monitor.poll(0):
+            event, descriptor = _MONITOR_EVENT.unpack(self._monitor.recv_multipart()[0])
+            if event == zmq.EVENT_ACCEPTED:
+                self._refused += not self._connections.accepted(descriptor, self._now)
+            else:
+                self._connections.closed(descriptor)
+                self._closed_now += 1
+        closed, self._closed_now = self._closed_now, 0
+        return closed
 
     def _listen_or_not(self) -> None:
         """Leave connections in the backlog while there are too many: libzmq aborts in the end."""

@@ -94,12 +94,15 @@ Request = Subscribe | Grant | Unsubscribe | AskStatus
 # ---- server -> client
 
 
-class Subscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed"):
+class Subscribed(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed", omit_defaults=True
+):
     """The subscription stands.
 
     ``session`` is new at each start of the server. ``after`` is the position that the client
     was given; a client that asked for ``head`` keeps it, so that its next subscription misses
-    nothing. ``head`` and ``after`` are null while the broadcaster has no block yet.
+    nothing. ``head`` and ``after`` are null while the broadcaster has no block yet. ``chain_time``
+    is as in :class:`Heartbeat`.
     """
 
     version: int
@@ -109,6 +112,7 @@ class Subscribed(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribed"
     irreversible: U32
     oldest: U32 | None
     after: Cursor | None
+    chain_time: U32 = 0
 
 
 class BlockMessage(msgspec.Struct, frozen=True, tag_field="kind", tag="block"):
@@ -147,11 +151,16 @@ class Progress(msgspec.Struct, frozen=True, tag_field="kind", tag="progress"):
     timestamp: U32
 
 
-class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat"):
-    """The server lives. ``head`` is null while it has no block yet."""
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="kind", tag="heartbeat", omit_defaults=True):
+    """The server lives. ``head`` is null while it has no block yet.
+
+    ``chain_time`` is when the newest block was made, while the broadcaster is at the head of the
+    chain, and 0, left out on the wire, while it is behind.
+    """
 
     head: BlockRef | None
     irreversible: U32
+    chain_time: U32 = 0
 
 
 class ClientStatus(msgspec.Struct, frozen=True):

