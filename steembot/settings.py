@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from steembot import settings_file
-from steembot.chain.profiles import PROFILES
+from steembot.chain.profiles import PROFILES, ChainProfile
 from steembot.errors import SettingsError, without_passwords
 
 PREFIX = "STEEMBOT_"
@@ -51,7 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``start`` is the first block of a process's first start; ``None`` means the head. ``nodes``
     are base URLs in order of preference; ``quorum`` of them must agree on a block, and each is
     sent ``node_rate`` requests a second at most. ``log_blocks`` counts blocks. ``metrics`` is a
-    folder to write them to, an address to serve them at, or ``None``. ``files`` are those that
+    folder to write them to, an address to serve them at, or ``None``. ``chain_id`` is that of a
+    testnet or another fork of the chain, 64 hex digits, ``proxy`` the URL of an HTTP proxy to the
+    nodes, each ``None`` where there is none. ``files`` are those that
     were read, and ``variables`` what they assign to names that are not ours.
     """
 
@@ -69,8 +71,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     log_level: LogLevel
     metrics: Path | tuple[str, int] | None
+    chain_id: str | None = None
+    proxy: str | None = None
     files: tuple[Path, ...] = ()
     variables: Mapping[str, str] = {}
+
+    @property
+    def profile(self) -> ChainProfile:
+        """What is known of the chain. Of another fork of it no names of assets are."""
+        profile = PROFILES[self.chain]
+        if self.chain_id is None:
+            return profile
+        title = f"the chain {self.chain_id[:8]}…"
+        # Ranges would have to be converted, by names of assets that are that chain's own.
+        return msgspec.structs.replace(
+            profile, chain_id=self.chain_id, title=title, block_range=False
+        )
+
+    @property
+    def chain_key(self) -> str:
+        """What tells the chain from others in files and on the feed."""
+        return self.chain if self.chain_id is None else f"{self.chain}-{self.chain_id}"
 
 
 def load(
@@ -110,6 +131,18 @@ def load(
             return _READERS[name](name, default)
 
     chain: Chain = read("STEEMBOT_CHAIN", "steem")
+    chain_id: str | None = read("STEEMBOT_CHAIN_ID", "")
+    if chain_id == PROFILES[chain].chain_id:
+        chain_id = None
+    if chain_id is not None and "STEEMBOT_NODES" not in given:
+        refuse(
+            SettingsError(
+                "STEEMBOT_NODES",
+                "",
+                f"name nodes of the chain that STEEMBOT_CHAIN_ID names; the default ones are "
+                f"{PROFILES[chain].title}'s",
+            )
+        )
     nodes: tuple[str, ...] = read("STEEMBOT_NODES", ",".join(PROFILES[chain].nodes))
     quorum: int = read("STEEMBOT_QUORUM", "1")
     if quorum > len(nodes):
@@ -136,6 +169,8 @@ def load(
         mode=read("STEEMBOT_MODE", "head"),
         log_level=read("STEEMBOT_LOG_LEVEL", "info"),
         metrics=read("STEEMBOT_METRICS", ""),
+        chain_id=chain_id,
+        proxy=read("STEEMBOT_PROXY", ""),
         files=files,
         variables=variables,
     )
@@ -311,6 +346,29 @@ def _metrics(name: str, text: str) -> Path | tuple[str, int] | None:
     return found[1].strip("[]"), int(found[2])
 
 
+def _chain_id(name: str, text: str) -> str | None:
+    if text and not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise SettingsError(
+            name, text, "allowed are 64 hex digits in small letters, as get_config has them"
+        )
+    return text or None
+
+
+def _proxy(name: str, text: str) -> str | None:
+    if not text:
+        return None
+    allowed = "allowed is a URL such as http://proxy.example:3128, with user:password@ if it wants"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise SettingsError(name, text, allowed) from error
+    has_path = parts.path not in ("", "/") or parts.query or parts.fragment
+    if parts.scheme != "http" or not _HOST.fullmatch(parts.hostname or "") or has_path:
+        raise SettingsError(name, text, allowed)
+    return text.rstrip("/") if port else f"{text.rstrip('/')}:80"
+
+
 def _matching(pattern: str, allowed: str) -> Callable[[str, str], str]:
     def read(name: str, text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -346,4 +404,6 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "STEEMBOT_MODE": _one_of("head", "irreversible"),
     "STEEMBOT_LOG_LEVEL": _one_of("debug", "info", "warning", "error"),
     "STEEMBOT_METRICS": _metrics,
+    "STEEMBOT_CHAIN_ID": _chain_id,
+    "STEEMBOT_PROXY": _proxy,
 }

@@ -75,6 +75,8 @@ def test_the_readme_tells_the_defaults(tmp_path):
         "STEEMBOT_NODES",
         "STEEMBOT_STATE_DIR",
         "STEEMBOT_METRICS",
+        "STEEMBOT_CHAIN_ID",
+        "STEEMBOT_PROXY",
     }
     assert settings.load(values, tmp_path) == settings.load({}, tmp_path)
     urls = re.findall(r"`(https://[^`]+)`", README.read_text())

@@ -247,6 +247,23 @@ def test_forks_reach_the_bot_as_undos(tmp_path, moving_node):
     assert [cursor for cursor in held if int(cursor.split("-")[0]) <= end] == canonical
 
 
+def test_a_testnet_is_followed_and_its_files_are_its_own(tmp_path, moving_node):
+    """By its chain id; nodes, bots and states of the chain itself are refused, by name."""
+    other = "5" * 64
+    swarm = Swarm(tmp_path, moving_node.url, 1)
+    testnet = {"STEEMBOT_CHAIN_ID": other}
+    moving_node.call(lambda: moving_node.faults.set(f"wrong-chain:{other}"))
+    with swarm.broadcaster() as wrong:
+        wrong.says(f"its chain id is {other}")
+    swarm.env |= testnet
+    with swarm.broadcaster(), swarm.bot() as bot:
+        bot.says(LINK)
+    del swarm.env["STEEMBOT_CHAIN_ID"]
+    with swarm.bot() as bot:
+        assert bot.ended() == 1
+    assert any(f"the chain 'steem-{other}'" in line for line in bot.lines)
+
+
 @pytest.mark.parametrize("start", ["head", "30"])
 @pytest.mark.parametrize("mode", ["head", "irreversible"])
 def test_a_fork_of_the_first_block_is_followed(tmp_path, start, mode):

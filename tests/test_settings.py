@@ -135,6 +135,11 @@ WRONG = [
     ("STEEMBOT_METRICS", "127.0.0.1:0", "127.0.0.1:PORT"),
     ("STEEMBOT_METRICS", "127.0.0.1:65536", "127.0.0.1:PORT"),
     ("STEEMBOT_METRICS", "metrics", "a folder's absolute path"),
+    ("STEEMBOT_CHAIN_ID", "AB" * 32, "64 hex digits in small letters"),
+    ("STEEMBOT_CHAIN_ID", "ab" * 31, "64 hex digits in small letters"),
+    ("STEEMBOT_PROXY", "proxy.example:3128", "http://proxy.example:3128"),
+    ("STEEMBOT_PROXY", "socks5://proxy.example", "http://proxy.example:3128"),
+    ("STEEMBOT_PROXY", "http://proxy.example/path", "http://proxy.example:3128"),
 ]
 
 
@@ -150,6 +155,25 @@ def test_a_wrong_value_is_named_with_what_is_allowed(read, name, value, allowed)
     assert allowed in text
     assert "\n" not in text
     assert isinstance(error, StartError)  # and so ends the process with status 78
+
+
+def test_another_fork_of_the_chain_needs_nodes_of_its_own(read):
+    """Its id is in force everywhere; the chain's own id is no other chain."""
+    other = "ab" * 32
+    with pytest.raises(SettingsError, match=r"STEEMBOT_NODES.*STEEMBOT_CHAIN_ID"):
+        read(STEEMBOT_CHAIN_ID=other)
+    settings = read(STEEMBOT_CHAIN_ID=other, STEEMBOT_NODES="https://a.example")
+    assert settings.profile.chain_id == other
+    assert settings.chain_key == f"steem-{other}"
+    assert read(STEEMBOT_CHAIN_ID="0" * 64).chain_key == "steem"
+
+
+def test_a_proxys_password_is_not_shown(read):
+    """Neither where it is wrong."""
+    assert read(STEEMBOT_PROXY="http://ann:secret@p.example").proxy.endswith("@p.example:80")
+    with pytest.raises(SettingsError) as caught:
+        read(STEEMBOT_PROXY="https://ann:secret@p.example")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_node_named_twice_is_refused(read):

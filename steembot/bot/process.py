@@ -34,6 +34,7 @@ TURN_S = 1.0
 
 AT_START = (
     "chain",
+    "chain_id",
     "socket",
     "state_dir",
     "virtual_ops",
@@ -60,7 +61,7 @@ def run() -> None:
     path = service.state_file(given.state_dir, f"bot-{given.bot_name}.sqlite3")
     with (
         service.Service(log_interrupt=Stopped) as daemon,
-        BotState(path, chain=given.chain) as state,
+        BotState(path, chain=given.chain_key) as state,
         FeedClient(
             given.socket,
             name=given.bot_name,
@@ -252,10 +253,10 @@ class BotProcess:
 
     def _connect(self, subscribed: wire.Subscribed) -> None:
         given, state = self._given, self._state
-        if subscribed.chain != given.chain:
+        if subscribed.chain != given.chain_key:
             raise StateError(
                 f"the broadcaster follows the chain {subscribed.chain!r}, and STEEMBOT_CHAIN is "
-                f"{given.chain!r}; set both processes to the same one"
+                f"{given.chain_key!r}; set both processes to the same one"
             )
         self._chain_clock.heard(subscribed.chain_time)
         self._repeats.forget()

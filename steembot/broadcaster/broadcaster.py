@@ -61,7 +61,7 @@ class Broadcaster:
             History(nodes, self._wake) as history,
             BlockLog(
                 path,
-                chain=given.chain,
+                chain=given.chain_key,
                 keep_blocks=given.log_blocks,
                 older=history.block,
                 rejected=history.reject,
@@ -80,7 +80,7 @@ class Broadcaster:
             with (
                 FeedServer(
                     block_log,
-                    chain=given.chain,
+                    chain=given.chain_key,
                     path=given.socket,
                     listener=listener,
                     words=lambda: self._words(block_log, following, None),

@@ -15,7 +15,6 @@ from steembot.broadcaster.block_log import BlockLog
 from steembot.broadcaster.following import Following
 from steembot.broadcaster.history import History
 from steembot.chain.node import Node
-from steembot.chain.profiles import PROFILES
 from steembot.errors import SettingsError
 from steembot.settings import Settings
 
@@ -24,7 +23,16 @@ log = logging.getLogger(__name__)
 _OF_NODES = ("nodes", "quorum", "node_rate")
 """Settings that a reload takes up, besides the log level."""
 
-_AT_START = ("chain", "socket", "state_dir", "log_blocks", "virtual_ops", "metrics")
+_AT_START = (
+    "chain",
+    "chain_id",
+    "proxy",
+    "socket",
+    "state_dir",
+    "log_blocks",
+    "virtual_ops",
+    "metrics",
+)
 """Settings that only a start takes up; ``start`` is one too while the block log is empty."""
 
 
@@ -56,7 +64,7 @@ class Reloading:
             return
         old = self._given
         at_once, later = ["log_level", *_OF_NODES], [*_AT_START]
-        if read.chain != old.chain:  # its nodes are of no use to ours
+        if read.chain_key != old.chain_key:  # its nodes are of no use to ours
             at_once, later = ["log_level"], [*_AT_START, *_OF_NODES]
         if self._log.head is None:
             later.append("start")
@@ -93,6 +101,7 @@ def node_of(url: str, given: Settings) -> Node:
     return Node(
         url,
         virtual_ops=given.virtual_ops,
-        profile=PROFILES[given.chain],
+        profile=given.profile,
+        proxy=given.proxy,
         requests_per_s=given.node_rate,
     )

@@ -101,7 +101,8 @@ class Node:
     """One node of the ``profile``'s chain. May be used by several threads at once.
 
     With ``virtual_ops`` each block also holds its virtual operations, which costs a call more.
-    ``requests_per_s`` bounds what the node is sent; who comes too early waits here. Attribute
+    ``requests_per_s`` bounds what the node is sent; who comes too early waits here. ``proxy`` is
+    the URL of an HTTP proxy, which a node on this machine does not need. Attribute
     ``url`` is what people and other programs may see: a password is left out of it.
     """
 
@@ -113,8 +114,10 @@ class Node:
         virtual_ops: bool = False,
         profile: ChainProfile = PROFILES["steem"],
         requests_per_s: float = REQUESTS_PER_S,
+        proxy: str | None = None,
     ) -> None:
         self._address = url
+        self._proxy = proxy
         self.url = without_passwords(url)
         self.timeout_s = timeout_s
         self._virtual_ops = virtual_ops
@@ -310,7 +313,7 @@ class Node:
         self._wait_for_turn()
         begun = time.monotonic()
         # The one used last is the least likely to have been closed by the node meanwhile.
-        rpc = self._idle.pop() if self._idle else Rpc(self._address, self.timeout_s)
+        rpc = self._idle.pop() if self._idle else Rpc(self._address, self.timeout_s, self._proxy)
         with self._troubles():
             response, body = rpc.exchange(f"[{payload}]".encode())
         seconds = time.monotonic() - begun
@@ -335,7 +338,7 @@ class Node:
         except requests.exceptions.SSLError as error:
             raise NodeUnreachableError(self.url, f"TLS failed: {_root(error)}") from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise NodeUnreachableError(self.url, _root(error)) from error
+            raise NodeUnreachableError(self.url, without_passwords(_root(error))) from error
 
     def _wait_for_turn(self) -> None:
         now = time.monotonic()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import http.client
+import ipaddress
 import itertools
 import os
 import selectors
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -54,12 +56,16 @@ class TooLongError(Exception):
 class Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
     """beem's connection to one node, with an end to the time that one request may take.
 
-    For one thread at a time.
+    For one thread at a time. ``proxy`` is the URL of an HTTP proxy; without one those of the
+    environment count (``HTTPS_PROXY``, ``NO_PROXY``), as requests reads them.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, proxy: str | None = None) -> None:
         super().__init__(url, num_retries=0, num_retries_call=0, disable_chain_detection=True)
         self._timeout_s = timeout_s
+        self._proxies: dict[str, str] = {}
+        if proxy is not None and not _is_loopback(urlsplit(url).hostname or ""):
+            self._proxies = {"http": proxy, "https": proxy}
         # beem shares one session between all of its connections; threads must not.
         self.session = requests.Session()
         self.session.trust_env = True
@@ -75,6 +81,7 @@ class Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
             timeout=(self._timeout_s, self._timeout_s),
             stream=True,
             allow_redirects=False,
+            proxies=self._proxies,
         )
         return response
 
@@ -97,6 +104,15 @@ class Rpc(NodeRPC):  # type: ignore[misc]  # beem ships no types
                 raise
         request.check()  # headers that were cut off look like headers that ended
         return response, body
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:

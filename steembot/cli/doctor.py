@@ -19,7 +19,7 @@ import msgspec
 
 from steembot import settings_file
 from steembot.chain.node import Head, Node
-from steembot.chain.profiles import PROFILES, title_of
+from steembot.chain.profiles import title_of
 from steembot.cli import installation, overview
 from steembot.cli.console import Console, Text, say_json
 from steembot.cli.ending import words
@@ -117,7 +117,7 @@ def _settings(place: Installation, wrong: list[SettingsError]) -> Iterator[Findi
 
 
 def _nodes(place: Installation) -> Iterator[Finding]:
-    profile = PROFILES[place.settings.chain]
+    profile = place.settings.profile
     ages: list[float] = []
     good = 0
     for url in place.settings.nodes:

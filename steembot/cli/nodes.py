@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from steembot.chain.node import Head, Node
-from steembot.chain.profiles import PROFILES
 from steembot.cli import installation
 from steembot.cli.console import Console, Progress, Table, say_json
 from steembot.errors import NodeError
@@ -40,7 +39,7 @@ def command(*, as_json: bool) -> None:
     Ends with status 1 if no node answers.
     """
     given = installation.find().settings
-    profile = PROFILES[given.chain]
+    profile = given.profile
     measured = _measure([Node(url, timeout_s=TIMEOUT_S, profile=profile) for url in given.nodes])
     if as_json:
         say_json(measured)

@@ -10,7 +10,6 @@ from typing import TypeVar
 import msgspec
 
 from steembot.chain.node import Node
-from steembot.chain.profiles import PROFILES
 from steembot.errors import NodeAnswerError, NodeError
 from steembot.operation import Block
 from steembot.settings import Settings
@@ -42,7 +41,7 @@ def _range(
         Node(
             url,
             virtual_ops=given.virtual_ops,
-            profile=PROFILES[given.chain],
+            profile=given.profile,
             requests_per_s=given.node_rate,
         )
         for url in given.nodes

@@ -41,7 +41,7 @@ def command(name: str | None, after: str | None) -> None:
     if target is None:
         say_line(before or NOTHING)
         return
-    with BotState(path, chain=here.settings.chain) as state:
+    with BotState(path, chain=here.settings.chain_key) as state:
         say_line(f"was {state.after or NOTHING}")
         state.move(target)
         say_line(str(state.after))

@@ -187,3 +187,48 @@ def test_connections_are_kept_and_watched_again(still_node):
     (pool,) = node._idle[0].session.adapters["http://"].poolmanager.pools._container.values()
     assert isinstance(pool.pool.get(block=False), transport._Watched)
     assert time.monotonic() > 0
+
+
+def proxying(to: tuple[str, int], seen: list[bytes]) -> Peer:
+    """Be a proxy: take CONNECT or a whole URL, and pass everything on."""
+
+    def behave(one: socket.socket, _over: threading.Event) -> None:
+        begin = one.recv(65536)
+        seen.append(begin)
+        with socket.create_connection(to) as other:
+            if begin.startswith(b"CONNECT"):
+                one.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                other.sendall(begin)
+            back = threading.Thread(target=pump, args=(other, one))
+            back.start()
+            pump(one, other)
+            back.join()
+
+    return behave
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_RDWR)
+
+
+def test_nodes_are_asked_through_the_proxy_that_is_named(still_node):
+    """With its user and password; a node on this machine is asked directly."""
+    seen: list[bytes] = []
+    to = ("127.0.0.1", int(still_node.url.rsplit(":", 1)[1]))
+    with peer(proxying(to, seen)) as url:
+        proxy = url.replace("http://", "http://ann:secret@")
+        node = Node("http://node.example", timeout_s=5.0, proxy=proxy)
+        assert node.head().num == 120
+        assert seen[0].startswith(b"POST http://node.example/")
+        assert b"Proxy-Authorization: Basic YW5uOnNlY3JldA==" in seen[0]
+        count = len(seen)
+        assert Node(still_node.url, proxy=proxy).head().num == 120
+        assert len(seen) == count
+        node._idle.clear()
+    with pytest.raises(NodeUnreachableError) as caught:
+        Node("https://node.example", timeout_s=2.0, proxy=proxy).head()
+    assert "secret" not in str(caught.value)
