@@ -14,13 +14,12 @@ import http.client
 import ipaddress
 import itertools
 import os
+import queue
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LateError
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -43,8 +42,8 @@ RESOLVE_S = 5.0
 INTERIM_RESPONSES = 5
 """``100 Continue`` and the like before the answer; a node has no reason for any."""
 
-_resolving = ThreadPoolExecutor(8, thread_name_prefix="resolve")
-"""getaddrinfo(3) cannot be interrupted; what it keeps waiting is one of these threads."""
+_resolving = threading.BoundedSemaphore(8)
+"""getaddrinfo(3) cannot be interrupted; so many threads it may keep waiting."""
 
 _local = threading.local()
 
@@ -346,9 +345,27 @@ def connect(
 
 
 def _addresses(host: str, port: int, timeout_s: float, resolve: Any) -> list[Any]:
-    looked_up = _resolving.submit(resolve, host, port, 0, socket.SOCK_STREAM)
+    late = TimeoutError(f"no address of {host} within {timeout_s:g} s")
+    found: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put(list(resolve(host, port, 0, socket.SOCK_STREAM)))
+        except OSError as error:
+            found.put(error)
+        except UnicodeError as error:  # a name that no name server could be asked for
+            found.put(OSError(str(error)))
+        finally:
+            _resolving.release()
+
+    if not _resolving.acquire(timeout=timeout_s):
+        raise late
+    # A daemon, so that no process waits for a name server when it is to end.
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
     try:
-        return list(looked_up.result(timeout_s))
-    except LateError:
-        looked_up.cancel()
-        raise TimeoutError(f"no address of {host} within {timeout_s:g} s") from None
+        answer = found.get(timeout=timeout_s)
+    except queue.Empty:
+        raise late from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
