@@ -162,6 +162,7 @@ class _Request:
 
     def __exit__(self, *_: object) -> None:
         self.is_done = True
+        self.connection = None  # the watchdog keeps the request for a while
         _local.request = None
 
 
